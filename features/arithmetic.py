@@ -1,0 +1,140 @@
+"""The arithmetic of features: a small program run over blocks of snapshots."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from features.kernels import LANES
+
+OPERATIONS = (
+    *("const", "add", "sub", "mul", "div", "min", "max", "gt", "eq", "coalesce", "where", "isnan"),
+    *("sqrt", "floor", "step", "pow", "log", "log1p", "exp", "normal_sf", "lgamma", "gamma_sf"),
+)
+"""What a step of a program does; its number is its place here."""
+
+
+@njit(cache=True, nogil=True, inline="never")  # type: ignore[untyped-decorator]
+def _gamma_sf(shape: float, x: float) -> float:
+    """Return Q(shape, x), the regularised upper incomplete gamma function (Numerical Recipes 6.2)."""
+    if not (shape > 0.0 and x >= 0.0):
+        return np.nan
+    if x == 0.0:
+        return 1.0
+    front = math.exp(shape * math.log(x) - x - math.lgamma(shape))
+    if x < shape + 1.0:
+        term = 1.0 / shape
+        total = term
+        for n in range(1, 500):
+            term *= x / (shape + n)
+            total += term
+            if term < total * 1e-15:
+                break
+        return max(0.0, 1.0 - front * total)
+    b = x + 1.0 - shape
+    c = 1e300
+    d = 1.0 / b
+    h = d
+    for n in range(1, 500):
+        a = n * (shape - n)
+        b += 2.0
+        d = 1.0 / (a * d + b)
+        c = b + a / c
+        h *= d * c
+        if abs(d * c - 1.0) < 1e-15:
+            break
+    return front * h
+
+
+@njit(cache=True, nogil=True, inline="never")  # type: ignore[untyped-decorator]
+def _special(operation: int, x: float, y: float) -> Any:
+    """Return what is no plain arithmetic; kept apart, so that each value is computed alone."""
+    if math.isnan(x) or (operation == 15 and math.isnan(y)):
+        return np.nan
+    if operation == 15:
+        return x**y if x > 0.0 or (x == 0.0 and y >= 0.0) else np.nan
+    if operation == 16:
+        return math.log(x) if x > 0.0 else np.nan
+    if operation == 17:
+        return math.log1p(x) if x > -1.0 else np.nan
+    if operation == 18:
+        return math.exp(min(x, 700.0))
+    if operation == 19:
+        return 0.5 * math.erfc(x / math.sqrt(2.0))
+    if operation == 20:
+        return math.lgamma(x) if x > 0.0 else np.nan
+    return _gamma_sf(x, y)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any) -> None:
+    """Run the arithmetic over all snapshots and write the features.
+
+    program: int64[steps, 5]: operation, register, and three arguments (registers, or places in
+    `constants`); noted: float64[blocks, registers, LANES]; outputs: int64[2, …], the
+    registers that are features and their columns; result: float32[snapshots, features], written.
+    """
+    n = result.shape[0]
+    for block in range(noted.shape[0]):
+        registers = noted[block]
+        for s in range(program.shape[0]):
+            op, a, b, c = program[s, 0], program[s, 2], program[s, 3], program[s, 4]
+            out, x, y = registers[program[s, 1]], registers[a], registers[b]
+            if op == 0:
+                for r in range(LANES):
+                    out[r] = constants[c]
+            elif op == 1:
+                for r in range(LANES):
+                    out[r] = x[r] + y[r]
+            elif op == 2:
+                for r in range(LANES):
+                    out[r] = x[r] - y[r]
+            elif op == 3:
+                for r in range(LANES):
+                    out[r] = x[r] * y[r]
+            elif op == 4:
+                for r in range(LANES):
+                    out[r] = x[r] / y[r] if y[r] != 0.0 else np.nan
+            elif op == 5 or op == 6:
+                for r in range(LANES):
+                    smaller = x[r] < y[r]
+                    both = not (math.isnan(x[r]) or math.isnan(y[r]))
+                    out[r] = (x[r] if smaller == (op == 5) else y[r]) if both else np.nan
+            elif op == 7 or op == 8:
+                for r in range(LANES):
+                    holds = x[r] > y[r] if op == 7 else x[r] == y[r]
+                    both = not (math.isnan(x[r]) or math.isnan(y[r]))
+                    out[r] = (1.0 if holds else 0.0) if both else np.nan
+            elif op == 9:
+                for r in range(LANES):
+                    out[r] = y[r] if math.isnan(x[r]) else x[r]
+            elif op == 10:
+                z = registers[c]
+                for r in range(LANES):
+                    out[r] = np.nan if math.isnan(x[r]) else (y[r] if x[r] > 0.0 else z[r])
+            elif op == 11:
+                for r in range(LANES):
+                    out[r] = 1.0 if math.isnan(x[r]) else 0.0
+            elif op == 12:
+                for r in range(LANES):
+                    out[r] = math.sqrt(x[r]) if x[r] >= 0.0 else np.nan
+            elif op == 13:
+                for r in range(LANES):
+                    out[r] = np.floor(x[r])
+            elif op == 14:
+                for r in range(LANES):
+                    place = 0
+                    while place < b and x[r] >= constants[c + place]:
+                        place += 1
+                    out[r] = np.nan if math.isnan(x[r]) else constants[c + b + place]
+            else:
+                for r in range(min(LANES, n - block * LANES)):
+                    out[r] = _special(op, x[r], y[r])
+        first = block * LANES
+        for f in range(outputs.shape[1]):
+            place, column = outputs[0, f], outputs[1, f]
+            for r in range(min(LANES, n - first)):
+                result[first + r, column] = np.float32(registers[place, r])

@@ -1,0 +1,383 @@
+"""From histories to snapshots: expressions compiled once, run over any customers and dates.
+
+The same plan serves the nightly batch, the training panel, a Spark partition and the one customer of
+a request; see `features.kernels` for how, and why the bits agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features.arithmetic import OPERATIONS, evaluate
+from features.expressions import AS_OF_DAYS, Expr, Rows, Tag
+from features.histories import Histories
+from features.kernels import (
+    DAY_MEASURES,
+    DAYS,
+    DECAY,
+    DISTINCT,
+    LANES,
+    MAX_FADE,
+    PACE,
+    PACE_STATISTICS,
+    SUM,
+    TRACK_FIRST,
+    TRACK_LAST,
+    TRACK_VALUE,
+    US_PER_DAY,
+    WEEKS,
+    walk,
+)
+from features.measures import measure_scale, measure_values
+from features.streams import NULL, Contact, Ints, Stream
+
+Tagger = Callable[[str, Contact], frozenset[Tag]]
+"""Tells what is true of a contact of a stream."""
+
+CHUNK_SNAPSHOTS = 1024
+
+
+@dataclass
+class _StreamPlan:
+    """What to note while walking one stream."""
+
+    slots: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
+    fades: dict[tuple[frozenset[Tag], str, float], int] = field(default_factory=dict)
+    tracks: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
+    dimensions: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
+    measures: list[str] = field(default_factory=list)
+    facts: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    paced: bool = False
+
+    def measure(self, name: str) -> int:
+        """Return the row of `values` for a measure; -1 for rows themselves, -2 for contacts."""
+        if name in ("lines", "contacts"):
+            return -1 if name == "lines" else -2
+        if name in DAY_MEASURES:
+            self.paced = True
+            return -3 - DAY_MEASURES.index(name)
+        if name not in self.measures:
+            self.measures.append(name)
+        return self.measures.index(name)
+
+
+class Plan:
+    """Expressions compiled to tables that the kernels read."""
+
+    def __init__(self, outputs: Sequence[Expr], tagger: Tagger, *, day_offset: int = 0) -> None:
+        """Compile.
+
+        Args:
+            outputs: one expression per feature.
+            tagger: what is true of a contact.
+            day_offset: µs by which local days begin after UTC days.
+        """
+        self.tagger = tagger
+        self.day_offset = day_offset
+        self.windows: list[int] = []
+        self._streams: dict[str, _StreamPlan] = {}
+        self._registers: dict[Expr, int] = {}
+        self._program: list[tuple[int, int, int, int, int]] = []
+        self._constants: list[float] = []
+        self._tables: dict[tuple[str, tuple[Contact, ...]], tuple[Any, ...]] = {}
+        self._by_contact: dict[tuple[str, Contact], frozenset[Tag]] = {}
+        self._by_entry: dict[tuple[str, Contact], tuple[Ints, ...]] = {}
+        places = [self._register(e) for e in outputs]
+        self.n_features = len(places)
+        self.program = np.array(self._program, np.int64).reshape(-1, 5)
+        self.constants = np.array(self._constants, np.float64)
+        # A sum that nothing is computed from, and that is one feature, goes straight to its column.
+        used = {place for _, _, *arguments in self._program for place in arguments}
+        straight = {p: f for f, p in enumerate(places) if p not in used and places.count(p) == 1}
+        self._facts, written = {}, set()
+        for name, stream in self._streams.items():
+            self._facts[name] = _fact_tables(stream, straight)
+            written |= {straight[f[3]] for f in stream.facts if f[0] == SUM and f[3] in straight}
+        rest = [(p, f) for f, p in enumerate(places) if f not in written]
+        self.outputs = np.ascontiguousarray(np.array(rest, np.int64).reshape(-1, 2).T)
+        self._powers = {n: _powers([f[2] for f in s.fades]) for n, s in self._streams.items()}
+
+    def _register(self, e: Expr) -> int:
+        if e not in self._registers:
+            arguments = [self._register(a) for a in e.args]
+            self._registers[e] = place = len(self._registers)
+            if e.op == "fact":
+                if e != AS_OF_DAYS:
+                    self._fact(place, *e.key)
+            elif e.op == "const":
+                self._constants.append(e.key[0])
+                self._program.append((0, place, 0, 0, len(self._constants) - 1))
+            elif e.op == "step":
+                edges, values = e.key
+                at = len(self._constants)
+                self._constants += [*edges, *values]
+                self._program.append((OPERATIONS.index("step"), place, arguments[0], len(edges), at))
+            else:
+                a, b, c = (*arguments, 0, 0, 0)[:3]
+                self._program.append((OPERATIONS.index(e.op), place, a, b, c))
+        return self._registers[e]
+
+    def _fact(self, register: int, stream: str, kind: str, tags: frozenset[Tag], *key: Any) -> None:
+        plan = self._streams.setdefault(stream, _StreamPlan())
+        number, window, scale = 0, -1, 1
+        if kind == "sum":
+            code, scale = SUM, measure_scale(key[0])
+            number = plan.slots.setdefault((tags, key[0]), len(plan.slots))
+            plan.measure(key[0])
+            window = self._window(key[1])
+        elif kind == "decay":
+            code, scale = DECAY, measure_scale(key[0])
+            number = plan.fades.setdefault((tags, key[0], key[1]), len(plan.fades))
+            plan.measure(key[0])
+        elif kind == "track":
+            code = {"last": TRACK_LAST, "first": TRACK_FIRST, "value": TRACK_VALUE}[key[0]]
+            scale = measure_scale(key[1])
+            number = plan.tracks.setdefault((tags, key[1]), len(plan.tracks))
+            plan.measure(key[1])
+        elif kind == "distinct":
+            code, window = DISTINCT, self._window(key[1])
+            number = plan.dimensions.setdefault((tags, key[0]), len(plan.dimensions))
+        elif kind in ("days", "weeks"):
+            code, window = (DAYS if kind == "days" else WEEKS), self._window(key[0])
+            plan.paced = True
+        else:
+            code, number = PACE, PACE_STATISTICS.index(key[0])
+            window = int(key[1]) if len(key) > 1 else -1
+            plan.paced = True
+        plan.facts.append((code, number, window, register, scale))
+
+    def _window(self, days: int | None) -> int:
+        if days is None:
+            return -1
+        if days not in self.windows:
+            self.windows.append(days)
+        return self.windows.index(days)
+
+    def run(
+        self, histories: Histories, as_of: Ints, *, chunk: int = CHUNK_SNAPSHOTS
+    ) -> npt.NDArray[np.float32]:
+        """Return float32[customers, dates, features] of all customers of the histories, NaN: not known."""
+        result = np.empty((histories.n_customers, len(as_of), self.n_features), np.float32)
+        for first, part in self.iterate(histories, as_of, chunk=chunk):
+            result[first : first + len(part)] = part
+        return result
+
+    def iterate(
+        self, histories: Histories, as_of: Ints, *, chunk: int = CHUNK_SNAPSHOTS
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Yield (first customer, float32[customers, dates, features]) chunk by chunk.
+
+        The array is reused: take from it what is to be kept before asking for the next.
+        """
+        as_of = np.asarray(as_of, np.int64)
+        n, dates = histories.n_customers, len(as_of)
+        if not n or not dates:
+            return
+        ascending = np.argsort(as_of, kind="stable")
+        edges, edge_of, low_edge = self._edges(as_of[ascending])
+        step = max(1, chunk // dates)
+        noted = np.full((-(-min(step, n) * dates // LANES), len(self._registers), LANES), np.nan)
+        result = np.full((min(step, n) * dates, self.n_features), np.nan, np.float32)
+        prepared = {name: self._contact_tables(name, s) for name, s in self._present(histories).items()}
+        clock = self._registers.get(AS_OF_DAYS)
+        straight = bool((ascending == np.arange(dates)).all())
+        for first in range(0, n, step):
+            last = min(first + step, n)
+            rows = (last - first) * dates
+            if clock is not None:
+                days = np.resize(as_of[ascending] / US_PER_DAY, noted.shape[0] * LANES)
+                noted[:, clock] = days.reshape(-1, LANES)
+            for name, tables in prepared.items():
+                self._walk(
+                    name,
+                    histories.streams[name],
+                    tables,
+                    first,
+                    last,
+                    edges,
+                    edge_of,
+                    low_edge,
+                    noted,
+                    result,
+                )
+            blocks = -(-rows // LANES)
+            evaluate(self.program, self.constants, noted[:blocks], self.outputs, result[:rows])
+            shaped = result[:rows].reshape(last - first, dates, self.n_features)
+            if straight:
+                yield first, shaped
+            else:
+                in_order = np.empty_like(shaped)
+                in_order[:, ascending] = shaped
+                yield first, in_order
+
+    def _present(self, histories: Histories) -> dict[str, Stream]:
+        """Return the streams that both the plan and the histories have."""
+        return {name: histories.streams[name] for name in self._streams if name in histories.streams}
+
+    def _edges(self, as_of: Ints) -> tuple[Ints, Ints, Ints]:
+        lows = as_of[:, None] - np.array(self.windows, np.int64)[None, :] * US_PER_DAY
+        edges = np.unique(np.concatenate([as_of, lows.ravel()]))
+        return edges, np.searchsorted(edges, as_of), np.searchsorted(edges, lows)
+
+    def _walk(
+        self,
+        name: str,
+        stream: Stream,
+        tables: tuple[Any, ...],
+        first: int,
+        last: int,
+        edges: Ints,
+        edge_of: Ints,
+        low_edge: Ints,
+        noted: npt.NDArray[np.float64],
+        result: npt.NDArray[np.float32],
+    ) -> None:
+        plan = self._streams[name]
+        low, high = int(stream.offsets[first]), int(stream.offsets[last])
+        unpacked: dict[str, Ints] = {}
+
+        def column(measure: str) -> Ints:
+            if measure not in unpacked:
+                packed = stream.values.get(measure)
+                unpacked[measure] = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)
+            return unpacked[measure]
+
+        values = np.empty((len(plan.measures), high - low), np.int64)
+        for i, measure in enumerate(plan.measures):
+            values[i] = measure_values(measure, column)
+        moment = stream.occurred_at.unpack(low, high)
+        walk(
+            stream.offsets[first : last + 1] - low,
+            moment,
+            _NO_TIMES if stream.lag is None else moment + stream.lag.unpack(low, high),
+            stream.contact[low:high].astype(np.int64, copy=False),
+            _NO_FLAGS if stream.opens is None else stream.opens[low:high],
+            values,
+            *tables,
+            self._powers[name],
+            edges,
+            edge_of,
+            low_edge,
+            *self._facts[name],
+            noted,
+            result,
+        )
+
+    def _contact_tables(self, name: str, stream: Stream) -> tuple[Any, ...]:
+        """Return, for the contacts of a stream, what each adds to: the kernel's tables."""
+        known = self._tables.get((name, stream.contacts))
+        if known is not None:
+            return known
+        plan = self._streams[name]
+        tags = [self._tags(name, c) for c in stream.contacts]
+        entries = [self._entries(name, c) for c in stream.contacts]
+        adds, counts, fades, marks = (_joined([e[i] for e in entries]) for i in range(4))
+        codes = np.full((len(plan.dimensions), len(tags)), -1, np.int64)
+        for (wanted, name_of), d in plan.dimensions.items():
+            place = stream.fields.index(name_of)
+            seen: dict[str, int] = {}
+            for c, contact in enumerate(stream.contacts):
+                value = contact[place]
+                if value is not None and wanted <= tags[c]:
+                    codes[d, c] = seen.setdefault(value, len(seen))
+        active = np.array([("activity", True) in t for t in tags], np.int8)
+        sizes = [len(plan.slots), len(plan.fades), len(plan.tracks), int(codes.max(initial=0)) + 1]
+        sizes += [self.day_offset, int(plan.paced), sum(plan.measure(m) < 0 for _, m in plan.slots)]
+        tables = (adds, counts, fades, marks, codes, active, np.array(sizes, np.int64))
+        if len(self._tables) > 64:  # requests bring ever new sets of contacts
+            self._tables.clear()
+        self._tables[name, stream.contacts] = tables
+        return tables
+
+    def _entries(self, name: str, contact: Contact) -> tuple[Ints, ...]:
+        """Return what a contact adds to: slots with values, slots that count, fades and tracks."""
+        entries = self._by_entry.get((name, contact))
+        if entries is None:
+            plan, tags = self._streams[name], self._tags(name, contact)
+            slots = [(t, i, plan.measure(m)) for (t, m), i in plan.slots.items()]
+            groups = (
+                [s for s in slots if s[2] >= 0],
+                [s for s in slots if s[2] < 0],
+                [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()],
+                [(t, i, plan.measure(m)) for (t, m), i in plan.tracks.items()],
+            )
+            entries = tuple(_of_contact(tags, wanted) for wanted in groups)
+            if len(self._by_entry) > 20_000:
+                self._by_entry.clear()
+            self._by_entry[name, contact] = entries
+        return entries
+
+    def _tags(self, name: str, contact: Contact) -> frozenset[Tag]:
+        tags = self._by_contact.get((name, contact))
+        if tags is None:
+            if len(self._by_contact) > 100_000:
+                self._by_contact.clear()
+            tags = self._by_contact[name, contact] = self.tagger(name, contact)
+        return tags
+
+
+_NO_TIMES = np.zeros(0, np.int64)
+_NO_FLAGS = np.zeros(0, np.int8)
+
+
+def _of_contact(tags: frozenset[Tag], wanted: list[tuple[frozenset[Tag], int, int]]) -> Ints:
+    """Return int64[2, …]: target and measure of each entry that a contact adds to, by target."""
+    mine = sorted((target, measure) for needed, target, measure in wanted if needed <= tags)
+    return np.array(mine, np.int64).reshape(-1, 2).T
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    """Return int64[3, …]: where each contact's entries begin, then (target, measure) of each entry."""
+    starts = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum([part.shape[1] for part in parts], out=starts[1:])
+    n = int(starts[-1])
+    table = np.zeros((3, max(len(starts), n)), np.int64)
+    table[0, : len(starts)] = starts
+    if n:
+        table[1:, :n] = np.concatenate(parts, axis=1)
+    return table
+
+
+def _fact_tables(
+    plan: _StreamPlan, straight: dict[int, int]
+) -> tuple[npt.NDArray[np.float64], Ints, Ints, Ints, Ints]:
+    """Return the kernel's tables: scales of slots, sums to registers and to features, spans, other facts.
+
+    Slots that count rows come first, since they need no scale; `plan.slots` is renumbered so.
+    """
+    ordered = sorted(plan.slots, key=lambda slot: plan.measure(slot[1]) >= 0)
+    renumber = {plan.slots[slot]: i for i, slot in enumerate(ordered)}
+    plan.slots = {slot: i for i, slot in enumerate(ordered)}
+    sums = [(w, renumber[slot], register) for kind, slot, w, register, _ in plan.facts if kind == SUM]
+    summed: list[tuple[int, int]] = []
+    direct: list[tuple[int, int]] = []
+    spans = []
+    for window in sorted({w for w, _, _ in sums}):
+        of_window = [(slot, register) for w, slot, register in sums if w == window]
+        begin = len(summed), len(direct)
+        summed += [(slot, register) for slot, register in of_window if register not in straight]
+        direct += [(slot, straight[register]) for slot, register in of_window if register in straight]
+        spans.append((window, begin[0], len(summed), begin[1], len(direct)))
+    return (
+        np.array([measure_scale(measure) for _, measure in ordered], np.float64),
+        np.ascontiguousarray(np.array(summed, np.int64).reshape(-1, 2).T),
+        np.ascontiguousarray(np.array(direct, np.int64).reshape(-1, 2).T),
+        np.array(spans, np.int64).reshape(-1, 5),
+        np.array([f for f in plan.facts if f[0] != SUM], np.int64).reshape(-1, 5),
+    )
+
+
+def _powers(half_lives: list[float]) -> npt.NDArray[np.float64]:
+    """Return 2^(-days / half-life) for every fade and whole number of days; 0 at the last."""
+    days = np.arange(MAX_FADE, dtype=np.float64)
+    table = np.exp2(-days[None, :] / np.array(half_lives, np.float64).reshape(-1, 1))
+    table[:, -1] = 0.0
+    return table
+
+
+__all__ = ["Plan", "Rows", "Tagger"]

@@ -1,0 +1,155 @@
+"""What is fitted of the population, so that a customer with a short history borrows from the others.
+
+Fitted on what was known before the first `as_of` of the panel, and kept in the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import betaln, gammaln
+
+from features.engine import Plan
+from features.expressions import ACTIVITY, Expr, exp, floor, larger
+from features.histories import Histories
+from features.settings import Activity
+from features.vocabulary import Vocabulary
+
+Floats = npt.NDArray[np.float64]
+
+RATE_HALF_LIVES = (15.0, 30.0, 60.0, 120.0, 1e6)
+"""Half-lives, in days, of the rates; the last one never forgets."""
+GAP_HALF_LIVES = (1e6, 120.0)
+"""Half-lives, in days, of the gaps that the log-normal is fitted to."""
+LEAST_CUSTOMERS = 30
+"""With fewer customers than this, nothing is fitted and weak general values stand."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """Parameters of the population.
+
+    rates: half-life -> (shape, rate per day) of the gamma from which customers' rates are drawn.
+    gaps: half-life -> mean and within-customer variance of log gaps, and how many gaps the mean weighs.
+    dropout: r, alpha, a, b of BG/NBD, time in days.
+    """
+
+    rates: Mapping[float, tuple[float, float]]
+    gaps: Mapping[float, tuple[float, float, float]]
+    dropout: tuple[float, float, float, float]
+    customers: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as JSON values."""
+        return {
+            "rates": [[h, *p] for h, p in self.rates.items()],
+            "gaps": [[h, *p] for h, p in self.gaps.items()],
+            "dropout": list(self.dropout),
+            "customers": self.customers,
+        }
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> Population:
+        """Return the parameters that `to_dict` described."""
+        r, alpha, a, b = d["dropout"]
+        rates = {float(h): (float(shape), float(rate)) for h, shape, rate in d["rates"]}
+        gaps = {float(h): (float(m), float(v), float(w)) for h, m, v, w in d["gaps"]}
+        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]))
+
+
+def fading(half_life: float, days: Expr) -> Expr:
+    """Return the weight of something so many days ago."""
+    return exp(days * (-float(np.log(2.0)) / half_life))
+
+
+def decayed_exposure(half_life: float, days: Expr) -> Expr:
+    """Return the days observed, each counting half after every half-life: h/ln2 · (1 - 2^(-days/h))."""
+    return (half_life / float(np.log(2.0))) * (1.0 - fading(half_life, days))
+
+
+def decayed_repeats(half_life: float) -> Expr:
+    """Return the days of activity after the first, each counting half after every half-life."""
+    first = fading(half_life, floor(ACTIVITY.pace("age") + 1e-9))
+    return larger(ACTIVITY.decayed("days", half_life) - first, 0.0)
+
+
+def decayed_gaps(half_life: float) -> tuple[Expr, Expr, Expr]:
+    """Return number, sum of logs and sum of squared logs of the gaps, fading with the day they ended."""
+    n, logs, squares = (ACTIVITY.decayed(m, half_life) for m in ("gaps", "gap_logs", "gap_log_squares"))
+    return n, logs, squares
+
+
+def fit_population(
+    histories: Histories, vocabulary: Vocabulary, activity: Activity, fit_before: int, day_offset: int
+) -> Population:
+    """Fit the parameters on all customers with activity before `fit_before` (µs UTC)."""
+    age = ACTIVITY.pace("age")
+    outputs: list[Expr] = [age, ACTIVITY.pace("silence"), ACTIVITY.days()]
+    for h in RATE_HALF_LIVES:
+        outputs += [decayed_repeats(h), decayed_exposure(h, age), decayed_exposure(h / 2.0, age)]
+    for h in GAP_HALF_LIVES:
+        outputs += decayed_gaps(h)
+    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset)
+    table = plan.run(histories, np.array([fit_before]))[:, 0].astype(np.float64)
+    table = table[table[:, 2] > 0]
+    if len(table) < LEAST_CUSTOMERS:
+        weak = {h: (1.0, 30.0) for h in RATE_HALF_LIVES}
+        return Population(weak, {h: (2.5, 1.0, 3.0) for h in GAP_HALF_LIVES}, (1.0, 30.0, 1.0, 3.0))
+    ages, silence, days = table[:, :3].T
+    rates = {h: _gamma_prior(*table[:, 3 + 3 * i : 6 + 3 * i].T) for i, h in enumerate(RATE_HALF_LIVES)}
+    after = 3 + 3 * len(RATE_HALF_LIVES)
+    gaps = {h: _gap_prior(*table[:, after + 3 * i :][:, :3].T) for i, h in enumerate(GAP_HALF_LIVES)}
+    return Population(rates, gaps, _fit_dropout(days - 1, ages - silence, ages), len(table))
+
+
+def _gamma_prior(counts: Floats, exposure: Floats, squared: Floats) -> tuple[float, float]:
+    """Return the gamma's shape and rate, by moments: counts are sums of faded Poisson events.
+
+    `exposure` is the sum of the weights over the days, `squared` that of the squared weights, which is
+    what the variance of a faded Poisson count goes with.
+    """
+    mean = max(float(counts.sum()) / max(float(exposure.sum()), 1e-9), 1e-9)
+    noise = (counts - mean * exposure) ** 2 - mean * squared
+    between = float(noise.sum()) / max(float((exposure**2).sum()), 1e-9)
+    between = max(between, 1e-6 * mean**2 + 1e-12)
+    return mean**2 / between, mean / between
+
+
+def _gap_prior(n: Floats, logs: Floats, squares: Floats) -> tuple[float, float, float]:
+    """Return mean and within-customer variance of log gaps, and the weight of the mean in gaps."""
+    several = n > 2
+    if several.sum() < LEAST_CUSTOMERS:
+        return 2.5, 1.0, 3.0
+    means = logs[n > 0] / n[n > 0]
+    k, own = n[several], logs[several] / n[several]
+    scatter = squares[several] - logs[several] ** 2 / k
+    within = max(float(scatter.sum()) / float((k - 1).sum()), 0.01)
+    between = max(float(own.var()) - float((within / k).mean()), 1e-3)
+    return float(means.mean()), within, within / between
+
+
+def _fit_dropout(repeats: Floats, last: Floats, age: Floats) -> tuple[float, float, float, float]:
+    """Return the maximum-likelihood r, alpha, a, b of BG/NBD (Fader, Hardie, Lee 2005, Mark. Sci. 24(2))."""
+    x, t, age = np.maximum(repeats, 0.0), np.maximum(last, 0.0), np.maximum(age, 1e-3)
+
+    def loss(log_parameters: Floats) -> float:
+        r, alpha, a, b = np.exp(log_parameters)
+        head = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
+        alive = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + age)
+        gone = np.where(
+            x > 0,
+            betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b) - (r + x) * np.log(alpha + t),
+            -np.inf,
+        )
+        penalty = 1e-3 * float((log_parameters**2).sum())
+        return -float((head + np.logaddexp(alive, gone)).mean()) + penalty
+
+    start = np.log([1.0, float(np.mean(age)) / max(float(np.mean(x)), 0.1), 0.5, 3.0])
+    found = minimize(loss, start, method="L-BFGS-B", bounds=[(-6.0, 9.0)] * 4)
+    r, alpha, a, b = (float(np.round(p, 9)) for p in np.exp(found.x))
+    return r, alpha, a, b

@@ -1,0 +1,376 @@
+"""Dated facts of every customer in one compact, exactly ordered form: the only thing the engine reads.
+
+A stream is a table whose rows are (customer, moment, contact, integers). Touchpoints are one stream;
+relationships, attributes, wallet answers and treatments are others, in the same form, so that one
+engine and one rule of what is known serve them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+
+from features.errors import CorredorError
+
+Ints = npt.NDArray[np.int64]
+Contact = tuple[str | None, ...]
+
+NULL = int(np.iinfo(np.int64).min)
+"""Stands for "no value" among integers."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Integers kept in the smallest type that holds them: value = base + step * data; exact."""
+
+    data: npt.NDArray[Any]
+    step: int = 1
+    base: int = 0
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the data are the values themselves."""
+        return self.data.dtype == np.int64 and self.step == 1 and self.base == 0
+
+    def unpack(self, low: int = 0, high: int | None = None) -> Ints:
+        """Return the values of rows [low, high) as int64, NULL where there is none."""
+        part = self.data[low:high]
+        if self.plain:
+            return part
+        values = part.astype(np.int64)
+        empty = values == np.iinfo(self.data.dtype).min
+        values *= self.step
+        values += self.base
+        if empty.any():
+            values[empty] = NULL
+        return values
+
+    def take(self, rows: npt.NDArray[Any]) -> Packed:
+        """Return the same values for some rows (indices or a mask)."""
+        return replace(self, data=self.data[rows])
+
+
+def pack(values: Ints) -> Packed:
+    """Return the values in the smallest integer type that is exact.
+
+    >>> pack(np.array([1_990_000, 250_000, NULL])).data.dtype
+    dtype('int16')
+    """
+    full = values != NULL
+    some = values if full.all() else values[full]
+    if not len(some):
+        return Packed(np.full(len(values), np.iinfo(np.int8).min, np.int8))
+    low, high = int(some.min()), int(some.max())
+    base = low if low > 0 and high - low < low else 0
+    step = 1
+    for factor in (1_000_000, 10_000, 1_000, 100, 10):
+        if not ((some - base) % factor).any():
+            step = factor
+            break
+    low, high = (low - base) // step, (high - base) // step
+    for kind in (np.int8, np.int16, np.int32):
+        info = np.iinfo(kind)
+        if low > info.min and high <= info.max:
+            data = np.full(len(values), info.min, kind)
+            data[full] = (some - base) // step
+            return Packed(data, step, base)
+    return Packed(values)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Rows sorted by (customer, moment, content); rows of customer c are offsets[c]:offsets[c+1].
+
+    `contact` numbers the distinct `contacts` (tuples of text, sorted by content); `lag` is how much
+    later than `occurred_at` a row was recorded (None: at once); `opens` is 0 on the second and
+    further lines of one contact (None: every row is a contact of its own); `values` are integers.
+    """
+
+    fields: tuple[str, ...]
+    offsets: Ints
+    occurred_at: Packed
+    contact: npt.NDArray[Any]
+    contacts: tuple[Contact, ...]
+    lag: Packed | None = None
+    opens: npt.NDArray[np.int8] | None = None
+    values: Mapping[str, Packed] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.values is None:
+            object.__setattr__(self, "values", {})
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of all customers."""
+        return len(self.contact)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        arrays: list[npt.NDArray[Any]] = [
+            self.offsets,
+            self.occurred_at.data,
+            self.contact,
+            *(v.data for v in self.values.values()),
+        ]
+        if self.lag is not None:
+            arrays.append(self.lag.data)
+        if self.opens is not None:
+            arrays.append(self.opens)
+        return sum(a.nbytes for a in arrays)
+
+    def known_at(self, low: int = 0, high: int | None = None) -> Ints:
+        """Return the moment from which each row [low, high) is known (it is known strictly after it)."""
+        occurred = self.occurred_at.unpack(low, high)
+        return occurred if self.lag is None else occurred + self.lag.unpack(low, high)
+
+    def customer_of_rows(self) -> Ints:
+        """Return each row's customer position."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> Stream:
+        """Return the stream with the rows of a mask only, of the same customers."""
+        if mask.all():
+            return self
+        before = np.concatenate([[0], np.cumsum(mask)])
+        return self._take(mask, before[self.offsets])
+
+    def select(self, customers: Ints) -> Stream:
+        """Return the stream of some customers (positions), in the order given."""
+        lengths = np.diff(self.offsets)[customers]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][customers] - offsets[:-1], lengths)
+        return self._take(rows, offsets)
+
+    def _take(self, rows: npt.NDArray[Any], offsets: Ints) -> Stream:
+        return replace(
+            self,
+            offsets=offsets,
+            occurred_at=self.occurred_at.take(rows),
+            contact=self.contact[rows],
+            lag=None if self.lag is None else self.lag.take(rows),
+            opens=None if self.opens is None else self.opens[rows],
+            values={name: v.take(rows) for name, v in self.values.items()},
+        )
+
+
+def empty_stream(fields: tuple[str, ...], n_customers: int) -> Stream:
+    """Return a stream without rows."""
+    nothing = np.zeros(0, np.int64)
+    return Stream(fields, np.zeros(n_customers + 1, np.int64), Packed(nothing), nothing, ())
+
+
+def encode(columns: Sequence[pa.ChunkedArray | pa.Array]) -> tuple[Ints, tuple[Contact, ...]]:
+    """Number the distinct rows of text columns by their content, nulls first.
+
+    Returns the number of each row, and the rows so numbered. Numbers follow the byte order of the
+    content, so that they order rows the same way in a nightly batch and in a request.
+    """
+    n = len(columns[0])
+    combined = np.zeros(n, np.int64)
+    levels: list[list[str | None]] = []
+    for column in columns:
+        codes, names = _text_codes(column)
+        combined *= len(names)
+        combined += codes
+        levels.append(names)
+    size = int(np.prod([len(names) for names in levels], dtype=np.float64))
+    if size <= 1 << 24:
+        present = np.zeros(size, np.int64)
+        present[combined] = 1
+        used = np.flatnonzero(present)
+        present[used] = np.arange(len(used))
+        numbers = present[combined]
+    else:
+        used, numbers = np.unique(combined, return_inverse=True)
+    parts: list[list[str | None]] = []
+    for names in reversed(levels):
+        parts.append([names[i] for i in (used % len(names)).tolist()])
+        used = used // len(names)
+    return numbers, tuple(zip(*reversed(parts), strict=True))
+
+
+def _text_codes(column: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str | None]]:
+    """Number a text column's values by content: 0 is null; returns the codes and the levels."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # combine_chunks of no chunks
+        column = pa.array([], pa.string())
+    encoded = column.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    order = sorted(range(len(names)), key=names.__getitem__)
+    rank = np.empty(len(names) + 1, np.int64)
+    rank[order] = np.arange(1, len(names) + 1)
+    rank[-1] = 0
+    indices = encoded.indices
+    if indices.null_count:
+        indices = pc.fill_null(indices, len(names))
+    return rank[indices.to_numpy(zero_copy_only=False)], [None, *(names[i] for i in order)]
+
+
+def scaled(values: npt.NDArray[np.float64], scale: int, *, what: str = "value") -> Ints:
+    """Return numbers as whole multiples of 1/scale, NULL where NaN; half goes to even.
+
+    Raises:
+        CorredorError: a number is infinite or too large to be counted exactly.
+    """
+    result = np.rint(values * scale)
+    unknown = np.isnan(result)
+    if not (np.abs(result[~unknown]) < 4e15).all():
+        bad = int((np.abs(result[~unknown]) >= 4e15).sum())
+        raise CorredorError(f"{what}: {bad} values are beyond ±{4e15 / scale:g}. Use a larger unit.")
+    result[unknown] = 0
+    whole = result.astype(np.int64)
+    whole[unknown] = NULL
+    return whole
+
+
+def build_stream(
+    fields: tuple[str, ...],
+    customer: Ints,
+    n_customers: int,
+    occurred_at: Ints,
+    contact: Ints,
+    contacts: tuple[Contact, ...],
+    *,
+    recorded_at: Ints | None = None,
+    values: Mapping[str, Ints] | None = None,
+    touchpoint_id: pa.Array | pa.ChunkedArray | None = None,
+    line_field: str | None = None,
+    compact: bool = True,
+) -> Stream:
+    """Sort rows into a stream; the order of the rows given never matters.
+
+    Args:
+        fields: names of the parts of a contact.
+        customer: position of each row's customer, 0 to n_customers - 1.
+        n_customers: how many customers there are, with or without rows.
+        occurred_at: µs UTC.
+        contact: number of each row's contact in `contacts`.
+        contacts: the distinct contacts, in content order.
+        recorded_at: µs UTC, NULL where unknown (then known at once).
+        values: name -> integers, NULL where there is none.
+        touchpoint_id: text that rows of one contact share.
+        line_field: the field in which lines of one contact differ (`item`).
+        compact: keep the integers in small types; not worth the time for a single request.
+    """
+    values = dict(values or {})
+    order, offsets = _order_by_time(customer, occurred_at, n_customers)
+    late = None
+    if recorded_at is not None:
+        late = np.maximum(np.where(recorded_at == NULL, occurred_at, recorded_at) - occurred_at, 0)
+        if not late.any():
+            late = None
+    opens = None
+    tied = _tied_with_previous(customer[order], occurred_at[order])
+    if tied.any():
+        opens = _order_ties(order, tied, contact, contacts, fields, late, values, touchpoint_id, line_field)
+    shrink = pack if compact else Packed
+    contact_type: Any = np.uint16 if compact and len(contacts) <= 1 << 16 else np.int64
+    return Stream(
+        fields=fields,
+        offsets=offsets,
+        occurred_at=shrink(occurred_at[order]),
+        contact=contact[order].astype(contact_type),
+        contacts=contacts,
+        lag=None if late is None else shrink(late[order]),
+        opens=opens,
+        values={name: shrink(v[order]) for name, v in values.items()},
+    )
+
+
+def _order_ties(
+    order: Ints,
+    tied: npt.NDArray[np.bool_],
+    contact: Ints,
+    contacts: tuple[Contact, ...],
+    fields: tuple[str, ...],
+    late: Ints | None,
+    values: Mapping[str, Ints],
+    touchpoint_id: pa.Array | pa.ChunkedArray | None,
+    line_field: str | None,
+) -> npt.NDArray[np.int8] | None:
+    """Order rows of one customer and moment by content, in place; return which rows open a contact."""
+    member = tied.copy()
+    member[:-1] |= tied[1:]
+    rows = np.flatnonzero(member)
+    group = np.cumsum(~tied)[rows]
+    source = order[rows]
+    if touchpoint_id is None:
+        identity = np.zeros(len(rows), np.int64)
+    else:
+        identity, _ = _text_codes(touchpoint_id.take(pa.array(source)))
+    head = np.arange(len(contacts))
+    if line_field is not None:
+        line = fields.index(line_field)
+        heads: dict[Contact, int] = {}
+        head = np.array([heads.setdefault(c[:line] + c[line + 1 :], len(heads)) for c in contacts], np.int64)
+    keys: list[npt.NDArray[Any]] = [v[source] for v in reversed(list(values.values()))]
+    keys.append(contact[source])
+    if late is not None:  # the line known first opens the contact, so that a later one changes nothing
+        keys.append(late[source])
+    keys += [head[contact[source]], identity, group]
+    by_content = np.lexsort(keys)
+    order[rows] = source[by_content]
+    if line_field is None:
+        return None
+    has_item = np.array([c[line] is not None for c in contacts])
+    now, before = by_content[1:], by_content[:-1]
+    codes = contact[source]
+    same = (group[now] == group[before]) & (identity[now] == identity[before])
+    same &= head[codes[now]] == head[codes[before]]
+    same &= (identity[now] > 0) | (
+        (codes[now] != codes[before]) & has_item[codes[now]] & has_item[codes[before]]
+    )
+    opens = np.ones(len(order), np.int8)
+    opens[rows[1:][same]] = 0
+    return opens if same.any() else None
+
+
+def _order_by_time(customer: Ints, moment: Ints, n_customers: int) -> tuple[Ints, Ints]:
+    """Return the row order by (customer, moment), and the offsets of the customers."""
+    order, offsets, in_time = _group(customer, moment, np.arange(len(customer)), n_customers)
+    if not in_time:  # logs mostly come in order of time: sort by time only those that do not
+        by_time = np.argsort(moment, kind="stable")
+        order, offsets, _ = _group(customer, moment, by_time, n_customers)
+    return order, offsets
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _group(customer: Ints, moment: Ints, rows: Ints, n_customers: int) -> tuple[Ints, Ints, bool]:
+    """Group rows by customer, keeping their order; also tell whether each group is in order of time."""
+    offsets = np.zeros(n_customers + 1, np.int64)
+    for c in customer:
+        offsets[c + 1] += 1
+    for c in range(n_customers):
+        offsets[c + 1] += offsets[c]
+    place = offsets[:-1].copy()
+    order = np.empty(customer.size, np.int64)
+    last = np.full(n_customers, NULL)
+    in_time = True
+    for row in rows:
+        c = customer[row]
+        order[place[c]] = row
+        place[c] += 1
+        in_time &= moment[row] >= last[c]
+        last[c] = moment[row]
+    return order, offsets, in_time
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _tied_with_previous(customer: Ints, moment: Ints) -> npt.NDArray[np.bool_]:
+    """Return which sorted rows have the customer and moment of the row before."""
+    tied = np.zeros(customer.size, np.bool_)
+    for i in range(1, customer.size):
+        tied[i] = customer[i] == customer[i - 1] and moment[i] == moment[i - 1]
+    return tied

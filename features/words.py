@@ -1,0 +1,74 @@
+"""Words for people, in English and Spanish, built from the company's own labels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from features.vocabulary import OTHER, Vocabulary, slug
+
+
+class Phrase(NamedTuple):
+    """The same words in both languages."""
+
+    en: str
+    es: str
+
+
+ASPECTS = {
+    "frequency": Phrase("how often", "con qué frecuencia"),
+    "silence": Phrase("silence", "silencio"),
+    "value": Phrase("money spent", "gasto"),
+    "trend": Phrase("more or less than before", "más o menos que antes"),
+    "mix": Phrase("what is chosen", "qué se elige"),
+    "breadth": Phrase("variety", "variedad"),
+    "pace": Phrase("rhythm", "ritmo"),
+    "regularity": Phrase("regularity", "regularidad"),
+    "outcome": Phrase("how it ended", "cómo terminó"),
+    "wait": Phrase("waiting", "espera"),
+    "experience": Phrase("experience", "experiencia"),
+    "response": Phrase("response", "respuesta"),
+    "start": Phrase("beginning", "comienzo"),
+}
+GROUPS = {
+    "contact": Phrase("contacts", "contactos"),
+    "impulse": Phrase("contacts from us", "contactos nuestros"),
+    "item": Phrase("products", "productos"),
+    "channel": Phrase("channels", "canales"),
+    "profile": Phrase("profile", "perfil"),
+    "tenure": Phrase("time with us", "tiempo con nosotros"),
+    "treatment": Phrase("retention actions", "acciones de retención"),
+    "principality": Phrase("main provider", "proveedor principal"),
+    "switching.emotional": Phrase("emotional switching cost", "coste de cambio emocional"),
+    "switching.psychological": Phrase("psychological switching cost", "coste de cambio psicológico"),
+    "switching.learning": Phrase("learning switching cost", "coste de cambio de aprendizaje"),
+    "switching.economic": Phrase("economic switching cost", "coste de cambio económico"),
+}
+
+
+def kind_words(kind: str, vocabulary: Vocabulary) -> Phrase:
+    """Return a kind of touchpoint as people call it."""
+    if kind == OTHER and OTHER not in vocabulary.facts:
+        return Phrase("other contacts", "otros contactos")
+    if kind in GROUPS:
+        return GROUPS[kind]
+    facts = vocabulary.facts.get(kind)
+    plain = kind.replace("_", " ")
+    return Phrase(facts.label_en, facts.label_es) if facts else Phrase(plain, plain)
+
+
+def moment_words(moment: str, vocabulary: Vocabulary) -> Phrase:
+    """Return a moment of truth, such as `purchase.silence`, as people call it."""
+    if moment in GROUPS:
+        return GROUPS[moment]
+    group, _, aspect = moment.rpartition(".")
+    by_slug = {slug(k): k for k in vocabulary.facts}
+    whose = GROUPS.get(group) or kind_words(by_slug.get(group, group), vocabulary)
+    what = ASPECTS.get(aspect, Phrase(aspect, aspect))
+    return Phrase(f"{whose.en}: {what.en}", f"{whose.es}: {what.es}")
+
+
+def span_words(days: int | None) -> Phrase:
+    """Return a window as people say it."""
+    if days is None:
+        return Phrase("so far", "hasta ahora")
+    return Phrase(f"in the last {days} days", f"en los últimos {days} días")

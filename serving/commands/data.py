@@ -1,0 +1,76 @@
+"""The verbs that look at the data: check, features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serving.commands.options import DEFAULT_CONFIG, AsJson, ConfigFile, Debug
+
+
+def check(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Tell what the data hold, what is missing and what that costs, and whether it is enough."""
+    from serving.commands.show import show_preflight
+    from serving.console import say, say_json, steps
+    from serving.workspace import open_workspace
+    from training.preflight import preflight
+
+    with steps(quiet=as_json) as step:
+        with step("reading the sources"):
+            workspace = open_workspace(config)
+        with step("looking at them"):
+            found = preflight(workspace.tables, workspace.histories, workspace.config)
+    aside = None
+    if workspace.tables.quarantine.num_rows:
+        aside = workspace.tables.write_quarantine(workspace.config.folder / ".corredor" / "quarantine.csv")
+    if as_json:
+        say_json({**found.to_json(), "quarantine": aside and str(aside)})
+    else:
+        show_preflight(found)
+        if aside is not None:
+            say(f"The rows put aside, each with its reason: {aside}")
+    raise typer.Exit(0 if found.enough else 1)
+
+
+def features(
+    config: ConfigFile = DEFAULT_CONFIG,
+    build: Annotated[
+        bool, typer.Option("--build", help="Compute the features, one row per customer.")
+    ] = False,
+    as_of: Annotated[str | None, typer.Option(metavar="DATE", help="The day they are known before.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The Parquet file to write.")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List the features: name, unit, what it says, the moment of truth it belongs to."""
+    from features.errors import CorredorError
+    from serving.catalog import feature_rows, write_features
+    from serving.console import say, say_json, say_table, steps
+    from serving.workspace import open_workspace
+
+    if build and (as_of is None or out is None):
+        raise CorredorError("features --build needs --as-of DATE and --out FILE.parquet.")
+    if not build and out is not None:
+        raise CorredorError("features --out writes a file only together with --build.")
+    with steps(quiet=as_json) as step:
+        with step("reading the sources"):
+            workspace = open_workspace(config)
+        moment = workspace.as_of(as_of)
+        if build and out is not None:
+            with step("computing the features"):
+                shape = write_features(workspace, moment, out)
+    if build:
+        say(f"Wrote {out}: {shape[0]:,} customers, {shape[1]:,} features.")
+        return
+    rows = feature_rows(workspace, moment)
+    if as_json:
+        say_json(rows)
+    else:
+        say_table(
+            ("feature", "unit", "says", "moment of truth"),
+            [(r["name"], r["unit"], r["sentence"], r["moment"]) for r in rows],
+            wrap=("says", "moment of truth"),
+        )
+        say(f"{len(rows)} features.")

@@ -1,0 +1,147 @@
+"""The verbs that use a model: score, explain, report, serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serving.commands.options import DEFAULT_CONFIG, AsJson, ConfigFile, Debug
+
+AsOf = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="What was known before this day; by default the day after the data."),
+]
+Model = Annotated[str, typer.Option(metavar="VERSION", help="A registered version's number, or an alias.")]
+
+
+def score(
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_of: AsOf = None,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Every known customer, not only those with us and at risk.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="The list to write: .csv or .parquet.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many customers.")] = None,
+    by: Annotated[
+        str, typer.Option(metavar="value|risk", help="Sorted by value at risk, or by risk.")
+    ] = "value",
+    model: Model = "champion",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List who is at risk, the most at stake first, with the moments of truth behind it."""
+    from features.errors import CorredorError
+    from serving.batch import at_risk_list, write_list
+    from serving.commands.show import list_lines, show_list
+    from serving.console import note, say, say_json, steps
+    from serving.workspace import open_workspace
+    from training.registry import champion_bundle
+
+    if by not in ("value", "risk"):
+        raise CorredorError(f"--by {by}: sort by value or by risk.")
+    with steps(quiet=as_json) as step:
+        with step("reading the sources"):
+            workspace = open_workspace(config)
+        with step("opening the model"):
+            bundle = champion_bundle(workspace.config, model)
+        with step("scoring"):
+            found = at_risk_list(
+                bundle,
+                workspace.histories,
+                workspace.config,
+                workspace.as_of(as_of),
+                everyone=everyone,
+                top=top,
+                order="risk" if by == "risk" else "value",
+            )
+        if out is not None:
+            with step(f"writing {out}"):
+                write_list(found, out)
+    if found.summary["unseen_kinds"]:
+        note(f"kinds that the model has not seen count as other: {', '.join(found.summary['unseen_kinds'])}")
+    if as_json:
+        rows = found.table().to_pylist() if out is None else str(out)
+        say_json({"summary": found.summary, "list": rows})
+        return
+    show_list(found, rows=10 if out is not None else 20)
+    say(*list_lines(found, config, out))
+
+
+def explain(
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="A customer_id.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_of: AsOf = None,
+    model: Model = "champion",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Tell one customer's risk, the moments of truth behind it, and the very touchpoints."""
+    from serving.commands.show import show_explanation
+    from serving.console import say_json, steps
+    from serving.explaining import explain_customer
+    from serving.workspace import open_workspace
+    from training.registry import champion_bundle
+
+    with steps(quiet=as_json) as step:
+        with step("reading the sources"):
+            workspace = open_workspace(config)
+        with step("opening the model"):
+            bundle = champion_bundle(workspace.config, model)
+    found = explain_customer(bundle, workspace.histories, workspace.config, customer, workspace.as_of(as_of))
+    if as_json:
+        say_json(found)
+    else:
+        show_explanation(found)
+
+
+def report(
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_of: AsOf = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write; by default report.html beside the data.")
+    ] = None,
+    model: Model = "champion",
+    debug: Debug = False,
+) -> None:
+    """Write the report: one page with the list, the moments, how far to trust them, and the data."""
+    from serving.batch import at_risk_list
+    from serving.console import say, steps
+    from serving.report import write_report
+    from serving.workspace import open_workspace
+    from training.preflight import preflight
+    from training.registry import champion_bundle
+
+    with steps() as step:
+        with step("reading the sources"):
+            workspace = open_workspace(config)
+        with step("opening the model"):
+            bundle = champion_bundle(workspace.config, model)
+        with step("looking at the data"):
+            checked = preflight(workspace.tables, workspace.histories, workspace.config)
+        with step("scoring"):
+            found = at_risk_list(bundle, workspace.histories, workspace.config, workspace.as_of(as_of))
+        path = out or workspace.config.folder / "report.html"
+        with step("drawing"):
+            write_report(found, checked, path)
+    say(f"Wrote {path}: open it in a browser.")
+
+
+def serve(
+    config: ConfigFile = DEFAULT_CONFIG,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 3000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes, each with the model.")] = 1,
+    bundle: Annotated[
+        Path | None, typer.Option(help="The folder of a bundle, instead of the workspace's champion.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Answer scoring requests over HTTP."""
+    from serving.launch import serve as run_service
+
+    if bundle is None:
+        run_service(config, host=host, port=port, workers=workers)
+    else:
+        run_service(bundle=bundle, host=host, port=port, workers=workers)

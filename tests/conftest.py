@@ -1,0 +1,24 @@
+"""The demonstration, run once for all tests that look at what it leaves behind."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    folder: Path
+    printed: str
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """`corredor demo`, as `make demo` runs it, in an empty folder."""
+    home = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-c", "from serving.cli import main; main()", "demo"]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return DemoRun(home / "demo", done.stderr + done.stdout)

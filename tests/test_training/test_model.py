@@ -1,0 +1,147 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from features.errors import CorredorError
+from training.calibration import Calibrator, probability
+from training.model import Forest, Logistic, Predictor, Recipe, fit_forest, fit_logistic
+
+SMALL = Recipe(trees=40, seeds=2, min_rows=20, feature_share=0.5)
+NAMES = ["silence", "count", "noise", "sometimes"]
+
+
+def rows(n: int = 3_000, seed: int = 0):
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n, 4)).astype(np.float32)
+    X[random.random(n) < 0.3, 3] = np.nan
+    y = random.random(n) < probability(1.5 * X[:, 0] - X[:, 1])
+    return X, y.astype(np.int8)
+
+
+def fitted(share: float = 0.25) -> Forest:
+    X, y = rows()
+    return Forest(fit_forest(X, y, recipe=SMALL).boosters, fit_logistic(X, y, recipe=SMALL), share)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_contributions_and_base_add_up_to_the_raw_score(share):
+    X, _ = rows(200, seed=1)
+    forest = fitted(share)
+    assert np.abs(forest.contributions(X).sum(axis=1) - forest.raw_score(X)).max() < 1e-9
+
+
+def test_contributions_of_trees_are_shapley_values_by_brute_force():
+    X, y = rows(800)
+    forest = fit_forest(X, y, recipe=Recipe(trees=3, seeds=1, min_rows=50, feature_share=1.0))
+    tree_tables = forest.boosters[0].dump_model()["tree_info"]
+    for row in X[:3]:
+        found = forest.contributions(row[None])[0]
+        expected = sum(brute_force_shapley(t["tree_structure"], row) for t in tree_tables)
+        assert np.abs(found[:-1] - expected).max() < 1e-9
+
+
+def brute_force_shapley(tree: dict, row: np.ndarray) -> np.ndarray:
+    """Shapley values of one tree by all subsets of features; the unknown ones follow the training rows."""
+    from math import factorial
+
+    def weight(node: dict) -> float:
+        return node.get("internal_count", node.get("leaf_count"))
+
+    def value(node: dict, known: frozenset) -> float:
+        if "leaf_value" in node:
+            return node["leaf_value"]
+        left, right = node["left_child"], node["right_child"]
+        f = node["split_feature"]
+        if f in known:
+            x = row[f]
+            missing = node["missing_type"] == "NaN" and np.isnan(x)
+            x = 0.0 if np.isnan(x) and not missing else x
+            goes_left = node["default_left"] if missing else x <= node["threshold"]
+            return value(left if goes_left else right, known)
+        total = weight(left) + weight(right)
+        return (weight(left) * value(left, known) + weight(right) * value(right, known)) / total
+
+    m = len(row)
+    out = np.zeros(m)
+    for i in range(m):
+        others = [j for j in range(m) if j != i]
+        for k in range(m):
+            for subset in itertools.combinations(others, k):
+                share = factorial(k) * factorial(m - k - 1) / factorial(m)
+                known = frozenset(subset)
+                out[i] += share * (value(tree, known | {i}) - value(tree, known))
+    return out
+
+
+def test_same_rows_and_recipe_give_the_same_bytes():
+    X, y = rows()
+    assert fit_forest(X, y, recipe=SMALL).texts() == fit_forest(X, y, recipe=SMALL).texts()
+
+
+def test_other_seeds_give_other_trees():
+    X, y = rows()
+    other = Recipe(**{**SMALL.__dict__, "seed": 100})
+    assert fit_forest(X, y, recipe=SMALL).texts() != fit_forest(X, y, recipe=other).texts()
+
+
+def test_a_score_does_not_depend_on_the_rows_beside_it():
+    X, _ = rows(64, seed=2)
+    predictor = Predictor(fitted())
+    together = predictor.probability(X)
+    alone = np.array([predictor.probability(X[i : i + 1])[0] for i in range(len(X))])
+    assert together.tobytes() == alone.tobytes()
+
+
+def test_what_is_taken_apart_is_put_together_bit_for_bit():
+    X, _ = rows(100, seed=3)
+    forest = fitted()
+    again = Forest.from_texts(forest.texts(), forest.linear_dict(), NAMES)
+    assert again.raw_score(X).tobytes() == forest.raw_score(X).tobytes()
+    assert Forest.from_texts(forest.texts(), None, NAMES).linear_dict() is None
+
+
+def test_parts_of_another_width_are_refused():
+    forest = fitted()
+    with pytest.raises(CorredorError, match="4 features, not 3"):
+        Forest.from_texts(forest.texts(), None, NAMES[:3])
+    with pytest.raises(CorredorError, match="no trees"):
+        Forest.from_texts([], None, NAMES)
+    with pytest.raises(CorredorError, match="reads 4 features"):
+        forest.raw_score(np.zeros((1, 3), np.float32))
+
+
+def test_outcomes_that_are_all_the_same_are_refused():
+    X, _ = rows(200)
+    with pytest.raises(CorredorError, match="nothing to learn"):
+        fit_forest(X, np.zeros(200), recipe=SMALL)
+
+
+def test_monotone_features_are_held_to_their_direction():
+    X, y = rows()
+    recipe = Recipe(**{**SMALL.__dict__, "monotone": True})
+    forest = fit_forest(X, y, recipe=recipe, directions=[1, -1, 0, 0])
+    line = np.zeros((50, 4), np.float32)
+    line[:, 0] = np.linspace(-3, 3, 50)
+    assert (np.diff(forest.raw_score(line)) >= -1e-12).all()
+
+
+def test_the_logistic_finds_the_weights_that_made_the_outcomes():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(20_000, 2)).astype(np.float32)
+    squashed = np.sign(X) * np.log1p(np.abs(X))
+    y = random.random(len(X)) < probability(2 * squashed[:, 0] - 0.5)
+    model = fit_logistic(X, y, recipe=Recipe(logistic_c=1e4))
+    assert model.weights / model.scale == pytest.approx([2.0, 0.0], abs=0.1)
+
+
+def test_an_unknown_value_adds_nothing_to_the_logistic():
+    linear = Logistic(np.array([1.0]), np.array([2.0]), np.array([3.0]), 0.5)
+    assert linear.raw_score(np.array([[np.nan]])).tolist() == [0.5]
+
+
+def test_a_predictor_calibrates_its_forest():
+    X, _ = rows(20)
+    forest = fitted()
+    p = Predictor(forest, Calibrator("platt", (0.5, -1.0))).probability(X)
+    assert p == pytest.approx(probability(0.5 * forest.raw_score(X) - 1.0))

@@ -1,0 +1,188 @@
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.errors import CorredorError
+from tests.literals import DAY
+from tests.test_training.shop import START, shop_config, shop_rows, to_histories
+from training.backtest import backtest, backtest_dates
+from training.bundle import CHURN, PRINCIPALITY, load_bundle, save_bundle
+from training.evaluate import auc
+from training.fitting import check_enough, fit_pair, hold_out, judge, recipe_of
+from training.labels import churn_labels, eligible
+from training.model import Recipe
+from training.panel import Panel
+from training.train import bands_of, learn
+from training.verdict import verdict_of
+
+UNTIL = START + 330 * DAY
+
+
+def config(**sections):
+    small = {"seeds": 1, "step_days": 28}
+    return shop_config(
+        Path(), training=small, principality={"rule": "usage", "min_weeks_share": 0.5}, **sections
+    )
+
+
+@lru_cache
+def shop():
+    return to_histories(shop_rows(customers=250))
+
+
+@lru_cache
+def learnt():
+    return learn(shop(), config(), UNTIL)
+
+
+def test_what_is_learnt_tells_later_leavers_from_stayers():
+    bundle = learnt()
+    who = np.flatnonzero(eligible(shop(), config(), UNTIL))
+    X = bundle.fitted.snapshots(shop(), [UNTIL], who)[:, 0]
+    left = churn_labels(shop(), config(), UNTIL).value[who]
+    error = np.sqrt((len(left) + 1) / (12 * left.sum() * (len(left) - left.sum())))
+    assert auc(left, bundle.predictors[CHURN].probability(X)) > 0.5 + 3 * error
+
+
+def test_a_bundle_tells_what_it_was_trained_on_and_how_it_was_tested():
+    bundle = learnt()
+    assert bundle.window.until == UNTIL and bundle.window.last_as_of == UNTIL - 30 * DAY
+    assert set(bundle.predictors) == {CHURN, PRINCIPALITY}
+    for question, others in ((CHURN, {"recency", "rfm", "bgnbd"}), (PRINCIPALITY, {"as_before"})):
+        measures = bundle.measures[question]
+        assert set(measures["models"]) == {"corredor", *others}
+        assert measures["curves"]["snapshots"] == measures["snapshots"]
+        low, high = measures["models"]["corredor"]["auc"]["interval"]
+        assert low <= measures["models"]["corredor"]["auc"]["value"] <= high
+    assert bundle.measures[PRINCIPALITY]["stopping"]["models"]["corredor"]["auc"]["value"] > 0.5
+    assert bundle.moments["overall"] and bundle.moments["lifecycle"]
+    assert bundle.verdict.endswith(".")
+
+
+def test_nothing_that_is_known_at_until_or_later_is_looked_at():
+    cut = learn(shop().known_before(UNTIL), config(), UNTIL)
+    assert texts(cut) == texts(learnt())
+    assert cut.fitted.fingerprint == learnt().fitted.fingerprint
+    assert cut.measures == learnt().measures
+
+
+def test_same_data_and_seed_give_the_same_bundle(tmp_path):
+    first = save_bundle(learnt(), tmp_path / "a")
+    second = save_bundle(learn(shop(), config(), UNTIL), tmp_path / "b")
+    assert first.id == second.id
+    again = load_bundle(tmp_path / "a", verify=False)
+    assert again.beats_baselines == first.beats_baselines
+
+
+def texts(bundle):
+    return {question: p.forest.texts() for question, p in bundle.predictors.items()}
+
+
+def test_too_short_a_history_says_what_is_missing():
+    with pytest.raises(CorredorError, match="no date can be learnt from"):
+        learn(shop(), config(), START + 50 * DAY)
+    with pytest.raises(CorredorError, match="gap_days"):
+        check_enough(np.zeros(0, np.int64), config())
+
+
+def test_held_out_dates_never_share_a_day_of_label_window_with_those_fitted_on():
+    for n in range(1, 30):
+        split = hold_out(np.arange(n) * 14, 28)
+        if split is None:
+            assert n < 3
+            continue
+        early, late = split
+        assert early.max() + 28 <= late.min()
+        assert late.tolist() == (np.arange(n) * 14)[-len(late) :].tolist()
+    assert hold_out(np.arange(5) * 28, 90)[0].tolist() == [0]
+
+
+def made_panel(share_linear: bool, seed: int = 0) -> Panel:
+    """Snapshots whose log-odds are a sum of many features (a logistic's world), or a product of two."""
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(6_000, 20)).astype(np.float32)
+    z = X.sum(axis=1) / 2 if share_linear else 2.5 * np.sign(X[:, 0] * X[:, 1])
+    left = (random.random(len(X)) < 1 / (1 + np.exp(-z))).astype(np.int8)
+    return Panel(np.arange(len(X)), np.zeros(len(X), np.int64), X, left)
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_the_logistic_is_blended_in_only_where_it_earns_it(linear):
+    recipe = Recipe(trees=60, seeds=1, feature_share=0.5, logistic_c=1.0)
+    pair = fit_pair(made_panel(linear), CHURN, recipe)
+    gate = judge(pair, made_panel(linear, seed=1), CHURN, 1)
+    assert (gate.share > 0) == linear
+    assert pair.through(gate).forest.share == gate.share
+
+
+def test_shuffled_outcomes_teach_nothing():
+    panel, later = made_panel(True), made_panel(True, seed=1)
+    shuffled = Panel(
+        panel.customer, panel.as_of, panel.X, np.random.default_rng(2).permutation(panel.churned)
+    )
+    pair = fit_pair(shuffled, CHURN, Recipe(trees=120, seeds=1))
+    y = later.churned
+    error = np.sqrt((len(y) + 1) / (12 * y.sum() * (len(y) - y.sum())))
+    assert abs(auc(y, pair.forest.raw_score(later.X)) - 0.5) < 3 * error
+
+
+def test_the_recipe_takes_seeds_and_threads_from_the_configuration():
+    assert recipe_of(config()) == Recipe(seeds=1, seed=0, threads=1)
+
+
+def test_bands_stay_apart_for_any_share_of_leavers():
+    for share in (0.01, 0.2, 0.6, 0.95):
+        bands = bands_of(share)
+        assert share < bands.elevated < bands.high < 1
+
+
+def models(auc_behind, loss_low):
+    ahead = {"auc_behind": {"value": auc_behind, "interval": [auc_behind - 0.01, auc_behind + 0.01]}}
+    ahead["log_loss_behind"] = {"value": 0.01, "interval": [loss_low, 0.02]}
+    return {"corredor": {}, "rfm": ahead}
+
+
+def test_the_verdict_says_better_only_when_it_is_beyond_chance():
+    assert verdict_of(models(0.02, 0.005))[0] is True
+    beats, words = verdict_of(models(0.02, -0.005))
+    assert beats is False and "does not clearly beat RFM logistic regression" in words
+    assert verdict_of(models(-0.01, 0.005))[0] is False
+    assert verdict_of(None) == (None, "Not judged: the history leaves no later dates to test on.")
+
+
+@lru_cache
+def backtested():
+    return backtest(shop(), config(), [START + d * DAY for d in (270, 300)])
+
+
+def test_a_backtest_trains_before_each_date_and_pools_what_came():
+    found = backtested().to_json()
+    assert found["dates"] == ["2021-06-10", "2021-07-10"] and found["horizon_days"] == 30
+    assert set(found["models"]) == {"corredor", "recency", "rfm", "bgnbd"}
+    measures = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "calibration_slope")
+    for m in (*measures, "lift_top_decile", "empc"):
+        assert set(found["models"]["corredor"][m]) == {"value", "interval"}
+    by_date = [d["churn"]["models"]["corredor"]["auc"]["value"] for d in found["by_date"]]
+    assert found["models"]["corredor"]["auc"]["value"] == pytest.approx(np.mean(by_date))
+    assert 0 < found["stability"]["jaccard"] <= 1
+    assert found["principality"]["models"]["corredor"]["auc"]["value"] > 0.5
+
+
+def test_a_backtest_of_a_date_does_not_depend_on_what_came_after_its_outcome():
+    date = START + 270 * DAY
+    cut = shop().known_before(date + 30 * DAY)
+    short = backtest(cut, config(), [date]).by_date[0]
+    assert short == backtested().by_date[0]
+
+
+def test_backtest_dates_are_a_horizon_apart_and_their_outcomes_known():
+    dates = backtest_dates(shop(), config())
+    assert len(dates) == 4 and (np.diff(dates) == 30 * DAY).all()
+    assert dates[-1] + 30 * DAY <= shop().span()[1] + DAY
+
+
+def test_a_date_whose_outcome_is_not_known_is_refused():
+    with pytest.raises(CorredorError, match="Choose"):
+        backtest(shop(), config(), [START + 395 * DAY])

@@ -1,0 +1,1 @@
+"""What can be learnt from snapshots: labels, panels, models, measures, reasons, the registry."""

@@ -1,0 +1,164 @@
+"""Training and testing as it would have been at past dates, beside the baselines on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from features.clock import US_PER_DAY, local_date
+from features.errors import CorredorError
+from features.histories import Histories
+from training.bundle import CHURN, PRINCIPALITY
+from training.config import Config
+from training.evaluate import measure
+from training.fitting import fit_pair, fit_question, learnable, recipe_of
+from training.labels import check_mature, mature_until
+from training.panel import build_panel, panel_dates
+from training.reasons import agreement
+from training.testing import Test, report, run_test
+from training.train import fit_all_features, moments_by_row, questions
+from training.verdict import verdict_of
+
+USUAL_DATES = 4
+ANOTHER_SEED = 1_000
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What came out, pooled over the dates and by date."""
+
+    dates: tuple[str, ...]
+    horizon_days: int
+    questions: Mapping[str, Mapping[str, Any]]
+    by_date: tuple[Mapping[str, Any], ...]
+    stability: float | None
+    """Mean Jaccard index of each customer's top three moments, with other seeds, on the last date."""
+    beats_baselines: bool | None
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain JSON."""
+        churn = self.questions[CHURN]
+        return {
+            "dates": list(self.dates),
+            "horizon_days": self.horizon_days,
+            "models": churn["models"],
+            "groups": churn["groups"],
+            "by_date": [dict(d) for d in self.by_date],
+            "principality": dict(self.questions.get(PRINCIPALITY, {})),
+            "stability": {"top_moments": 3, "jaccard": self.stability},
+            "beats_baselines": self.beats_baselines,
+            "verdict": self.verdict,
+        }
+
+
+def backtest_dates(histories: Histories, config: Config, *, most: int = USUAL_DATES) -> list[int]:
+    """Return past dates to test at, ascending: the newest whose outcome is known, a horizon apart.
+
+    Raises:
+        CorredorError: there is none with a date to learn from before it.
+    """
+    window = (config.churn.gap_days + config.churn.horizon_days) * US_PER_DAY
+    newest = mature_until(histories, config, 2**62) - window
+    dates: list[int] = []
+    while len(dates) < most:
+        date = newest - len(dates) * window
+        if not len(panel_dates(histories, config, date)):
+            break
+        dates.append(date)
+    if not dates:
+        raise CorredorError(
+            "the history is too short for a backtest: no date has an earlier one to learn from, and its "
+            "outcome in the data. Export a longer history, or shorten horizon_days in [churn]."
+        )
+    return dates[::-1]
+
+
+def backtest(
+    histories: Histories,
+    config: Config,
+    dates: Sequence[int] | None = None,
+    *,
+    tell: Callable[[float], None] | None = None,
+) -> Backtest:
+    """Train for each date on what was known and mature then, test on its customers, pool the dates.
+
+    Args:
+        histories: all that is known; each training sees only what was known before its date.
+        config: the configuration.
+        dates: µs UTC; by default those of `backtest_dates`.
+        tell: called with the share that is done.
+
+    Raises:
+        CorredorError: a date's outcome is not known yet, or there is too little before it.
+    """
+    chosen = sorted(set(dates)) if dates is not None else backtest_dates(histories, config)
+    for date in chosen:
+        check_mature(histories, config, date)
+    rounds = []
+    for i, date in enumerate(chosen):
+        rounds.append(_round(histories, config, date, last=i == len(chosen) - 1))
+        if tell is not None:
+            tell((i + 1) / len(chosen))
+    found: dict[str, dict[str, Any]] = {}
+    for question in questions(config):
+        tests = [r.tests[question] for r in rounds if question in r.tests]
+        if tests:
+            found[question] = report(tests, config)
+    if CHURN not in found:
+        raise CorredorError("before none of these dates had some customers left and others stayed.")
+    beats, verdict = verdict_of(found[CHURN]["models"])
+    zone = config.project.zone
+    return Backtest(
+        dates=tuple(local_date(d, zone) for d in chosen),
+        horizon_days=config.churn.horizon_days,
+        questions=found,
+        by_date=tuple(r.facts for r in rounds),
+        stability=rounds[-1].stability,
+        beats_baselines=beats,
+        verdict=verdict,
+    )
+
+
+@dataclass(frozen=True)
+class _Round:
+    tests: dict[str, Test]
+    facts: dict[str, Any]
+    stability: float | None
+
+
+def _round(histories: Histories, config: Config, date: int, *, last: bool) -> _Round:
+    known = histories.known_before(date)
+    fitted, dates = fit_all_features(known, config, date, date)
+    train = build_panel(known, config, fitted, dates, seed=config.training.seed)
+    later = build_panel(
+        histories, config, fitted, np.array([date]), staples_before=int(dates[0]), most_rows=2**62
+    )
+    tests: dict[str, Test] = {}
+    facts: dict[str, Any] = {
+        "date": local_date(date, config.project.zone),
+        "trained_on": {"dates": len(dates), "snapshots": len(train)},
+    }
+    stability = None
+    for question in questions(config):
+        rows = later.take(later.outcome(question) >= 0)
+        if not len(rows) or not learnable(train, question):
+            continue
+        fit = fit_question(train, question, config)
+        test = run_test(histories, config, fitted, question, fit.predictor, train, rows)
+        tests[question] = test
+        facts[question] = {
+            "snapshots": len(rows),
+            "happened": int(test.outcomes.happened.sum()),
+            "gate": fit.gate.facts(),
+            "models": measure(test.outcomes, test.models, config.value, replicates=0),
+        }
+        if last and question == CHURN:
+            recipe = recipe_of(config)
+            other = fit_pair(train, question, replace(recipe, seed=recipe.seed + ANOTHER_SEED))
+            both = (fit.predictor, other.through(fit.gate))
+            stability = agreement(*(moments_by_row(fitted, p, rows.X) for p in both))
+    return _Round(tests, facts, stability)

@@ -1,0 +1,123 @@
+"""The very touchpoints behind a score: what it would be had one of them not happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from features.histories import MEASURE_SCALES, Histories
+from features.streams import NULL, Ints, Stream
+from training.bundle import CHURN, Bundle
+
+CANDIDATES = 64
+ROWS_LIMIT = 2_000_000
+"""Rows of shortened histories made at once: a customer with very many contacts gets fewer candidates."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One contact of a customer and the calibrated churn probability with and without it.
+
+    `amount` is the sum of its lines, in the project's currency; None when none has one. Rows of the
+    same contact are one piece of evidence.
+    """
+
+    occurred_at: int
+    """µs UTC."""
+    kind: str
+    channel: str | None
+    items: tuple[str, ...]
+    outcome: str | None
+    amount: float | None
+    wait_minutes: float | None
+    risk: float
+    risk_without: float
+    change: float
+    """What the contact adds to the raw score, in log-odds: positive raises the risk."""
+
+
+def find_evidence(
+    bundle: Bundle,
+    histories: Histories,
+    as_of_us: int,
+    customer: int,
+    *,
+    kinds: frozenset[str] | None = None,
+    candidates: int = CANDIDATES,
+) -> tuple[Evidence, ...]:
+    """Return a customer's latest contacts by what the score owes to each, the largest first.
+
+    Every candidate is left out of the history once, and the shortened histories are scored together
+    by the same engine and model. It tells what the model would say, not what would have happened.
+
+    Args:
+        bundle: the model.
+        histories: what is known.
+        as_of_us: the moment of the score, µs UTC.
+        customer: position in the histories.
+        kinds: only contacts of these kinds; all by default.
+        candidates: how many of the latest contacts are tried.
+    """
+    one = histories.select([customer])
+    stream = one.touchpoints
+    affordable = min(candidates, max(1, ROWS_LIMIT // max(1, stream.n_rows)))
+    contacts = _latest_contacts(stream, as_of_us, kinds, affordable)
+    if not len(contacts):
+        return ()
+    copies = one.select(np.zeros(len(contacts) + 1, np.int64))  # the first keeps everything
+    keep = np.ones((len(contacts) + 1, stream.n_rows), bool)
+    for i, (low, high) in enumerate(contacts, start=1):
+        keep[i, low:high] = False
+    without = replace(
+        copies, streams={**copies.streams, "touchpoints": copies.touchpoints.keep(keep.ravel())}
+    )
+    X = bundle.fitted.snapshots(without, np.array([as_of_us], np.int64))[:, 0]
+    predictor = bundle.predictors[CHURN]
+    raw = predictor.forest.raw_score(X)
+    risk = predictor.calibrator.apply(raw)
+    found = [
+        _describe(stream, low, high, float(risk[0]), float(risk[i]), float(raw[0] - raw[i]))
+        for i, (low, high) in enumerate(contacts, start=1)
+    ]
+    return tuple(sorted(found, key=lambda e: (-abs(e.change), -e.occurred_at)))
+
+
+def _latest_contacts(stream: Stream, as_of_us: int, kinds: frozenset[str] | None, most: int) -> Ints:
+    """Return the rows [low, high) of the latest contacts known before `as_of`, `int64[n, 2]`."""
+    first = np.arange(stream.n_rows) if stream.opens is None else np.flatnonzero(stream.opens)
+    last = np.append(first[1:], stream.n_rows)
+    wanted = stream.known_at()[first] < as_of_us
+    if kinds is not None:
+        place = stream.fields.index("kind")
+        of_kind = np.array([contact[place] in kinds for contact in stream.contacts], bool)
+        wanted &= of_kind[stream.contact[first]]
+    return np.stack([first[wanted], last[wanted]], axis=1)[-most:]
+
+
+def _describe(
+    stream: Stream, low: int, high: int, risk: float, risk_without: float, change: float
+) -> Evidence:
+    def text(name: str, row: int) -> str | None:
+        return stream.contacts[int(stream.contact[row])][stream.fields.index(name)]
+
+    def numbers(name: str, reduce: Callable[[list[int]], int]) -> float | None:
+        if name not in stream.values:
+            return None
+        known = [number for number in stream.values[name].unpack(low, high).tolist() if number != NULL]
+        return reduce(known) / MEASURE_SCALES[name] if known else None
+
+    items = dict.fromkeys(text("item", row) for row in range(low, high))
+    return Evidence(
+        occurred_at=int(stream.occurred_at.unpack(low, low + 1)[0]),
+        kind=text("kind", low) or "",
+        channel=text("channel", low),
+        items=tuple(item for item in items if item is not None),
+        outcome=text("outcome", low),
+        amount=numbers("amount", sum),
+        wait_minutes=numbers("wait_minutes", max),
+        risk=risk,
+        risk_without=risk_without,
+        change=change,
+    )

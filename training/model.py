@@ -1,0 +1,223 @@
+"""What is learnt: a bag of shallow boosted forests, with a penalised logistic regression beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # busy waiting takes LightGBM from 2 s to 60 on a full machine
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+from features.errors import CorredorError
+from training.calibration import Calibrator
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The frozen recipe: shallow, slow and strongly sampled trees, the same for all data."""
+
+    trees: int = 400
+    learning_rate: float = 0.025
+    max_depth: int = 3
+    min_rows: int = 100
+    feature_share: float = 0.1
+    row_share: float = 0.3
+    l2: float = 10.0
+    bins: int = 63
+    seeds: int = 4
+    seed: int = 0
+    threads: int = 1
+    monotone: bool = False
+    """Hold each feature to the direction that its definition knows."""
+    logistic_c: float = 0.0005
+
+    def parameters(self, seed: int, directions: Sequence[int]) -> dict[str, Any]:
+        """Return LightGBM's parameters for one seed."""
+        held = {"monotone_constraints": list(directions)} if self.monotone and any(directions) else {}
+        return {
+            "objective": "binary",
+            "learning_rate": self.learning_rate,
+            "max_depth": self.max_depth,
+            "num_leaves": 2**self.max_depth,
+            "min_child_samples": self.min_rows,
+            "feature_fraction": self.feature_share,
+            "bagging_fraction": self.row_share,
+            "bagging_freq": 1,
+            "lambda_l2": self.l2,
+            "max_bin": self.bins,
+            "num_threads": self.threads,
+            "seed": seed,
+            "deterministic": True,
+            "force_col_wise": True,  # only the tenth of the features that a tree draws is read
+            "enable_bundle": False,  # the same trees in half the time: a bundle of features is read whole
+            "verbose": -1,
+            **held,
+        }
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """An L2 logistic regression on `sign(x) log(1 + |x|)`, standardised, clipped at 4; 0 where unknown."""
+
+    mean: Floats
+    scale: Floats
+    weights: Floats
+    intercept: float
+
+    def terms(self, X: npt.NDArray[Any]) -> Floats:
+        """Return each feature's part of the log-odds, float64[n, n_features]; they add up to the score."""
+        return _standardised(X, self.mean, self.scale) * self.weights
+
+    def raw_score(self, X: npt.NDArray[Any]) -> Floats:
+        """Return the log-odds."""
+        return np.asarray(self.terms(X).sum(axis=1) + self.intercept)
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A bag of boosted forests (the mean of their log-odds), with `share` of it given to the logistic."""
+
+    boosters: Sequence[lgb.Booster]
+    logistic: Logistic | None = None
+    share: float = 0.0
+
+    @property
+    def n_features(self) -> int:
+        """Number of features that a row has."""
+        return int(self.boosters[0].num_feature())
+
+    def raw_score(self, X: npt.NDArray[Any]) -> Floats:
+        """Return log-odds before calibration, float64[n]."""
+        self._check(X)
+        bag = sum(b.predict(X, raw_score=True, num_threads=1) for b in self.boosters)
+        score: Floats = np.asarray(bag, dtype=np.float64) / len(self.boosters)
+        if self.logistic is not None and self.share > 0:
+            score = (1 - self.share) * score + self.share * self.logistic.raw_score(X)
+        return score
+
+    def contributions(self, X: npt.NDArray[Any]) -> Floats:
+        """Return exact SHAP contributions, float64[n, n_features + 1]; the last is the base.
+
+        A row adds up to `raw_score`. Trees: path-dependent TreeSHAP; logistic: weight x standardised value.
+        """
+        self._check(X)
+        bag = sum(b.predict(X, pred_contrib=True, num_threads=1) for b in self.boosters)
+        out: Floats = np.asarray(bag, dtype=np.float64) / len(self.boosters)
+        if self.logistic is not None and self.share > 0:
+            out *= 1 - self.share
+            out[:, :-1] += self.share * self.logistic.terms(X)
+            out[:, -1] += self.share * self.logistic.intercept
+        return out
+
+    def texts(self) -> list[str]:
+        """Return the boosters as LightGBM writes them."""
+        return [booster.model_to_string() for booster in self.boosters]
+
+    def linear_dict(self) -> dict[str, Any] | None:
+        """Return the logistic and its share as plain JSON; None when there is none."""
+        if self.logistic is None:
+            return None
+        kept = self.logistic
+        arrays = {name: getattr(kept, name).tolist() for name in ("mean", "scale", "weights")}
+        return {"share": self.share, "intercept": kept.intercept, **arrays}
+
+    @classmethod
+    def from_texts(
+        cls, texts: Sequence[str], linear: Mapping[str, Any] | None, names: Sequence[str]
+    ) -> Forest:
+        """Return the forest that `texts` and `linear_dict` took apart. Check the hashes of the texts before.
+
+        Raises:
+            CorredorError: there is no booster, or one reads other features than `names`.
+        """
+        boosters = tuple(lgb.Booster(model_str=text) for text in texts)
+        if not boosters:
+            raise CorredorError("the model has no trees. Train it again.")
+        widths = {b.num_feature() for b in boosters} | ({len(linear["weights"])} if linear else set())
+        if widths != {len(names)}:
+            raise CorredorError(
+                f"the model reads {', '.join(map(str, sorted(widths)))} features, not {len(names)}."
+            )
+        if linear is None:
+            return cls(boosters)
+        mean, scale, weights = (np.array(linear[k], np.float64) for k in ("mean", "scale", "weights"))
+        return cls(
+            boosters, Logistic(mean, scale, weights, float(linear["intercept"])), float(linear["share"])
+        )
+
+    def _check(self, X: npt.NDArray[Any]) -> None:
+        if X.ndim != 2 or X.shape[1] != self.n_features:
+            raise CorredorError(f"the model reads {self.n_features} features; the matrix is {X.shape}.")
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The answer to one question (churn, principality): a forest and its calibration."""
+
+    forest: Forest
+    calibrator: Calibrator = Calibrator()
+
+    def probability(self, X: npt.NDArray[Any]) -> Floats:
+        """Return calibrated probabilities, float64[n]."""
+        return self.calibrator.apply(self.forest.raw_score(X))
+
+
+def fit_forest(
+    X: npt.NDArray[np.float32],
+    happened: npt.NDArray[Any],
+    *,
+    recipe: Recipe,
+    directions: Sequence[int] | None = None,
+) -> Forest:
+    """Fit the bag of forests, without the logistic. Same rows, recipe and one thread: the same bytes."""
+    y = _two_classes(happened)
+    first = recipe.parameters(recipe.seed, directions or ())
+    rows = lgb.Dataset(X, label=y, params=first, free_raw_data=True)
+    boosters = []
+    for i in range(recipe.seeds):
+        booster = lgb.train({**first, "seed": recipe.seed + i}, rows, num_boost_round=recipe.trees)
+        boosters.append(lgb.Booster(model_str=booster.model_to_string()))  # as it will be when loaded
+    return Forest(tuple(boosters))
+
+
+def fit_logistic(X: npt.NDArray[Any], happened: npt.NDArray[Any], *, recipe: Recipe) -> Logistic:
+    """Fit the L2 logistic regression on the same rows and features."""
+    y = _two_classes(happened)
+    squashed = _squashed(X)
+    known = ~np.isnan(squashed)
+    n = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, squashed, 0.0).sum(axis=0) / n
+    scale = np.sqrt((np.where(known, squashed - mean, 0.0) ** 2).sum(axis=0) / n)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    del squashed, known
+    fitted = LogisticRegression(C=recipe.logistic_c, max_iter=1000).fit(_standardised(X, mean, scale), y)
+    return Logistic(mean, scale, np.asarray(fitted.coef_[0], dtype=np.float64), float(fitted.intercept_[0]))
+
+
+def _two_classes(happened: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    y = np.asarray(happened, dtype=np.float32)
+    if len(y) == 0 or y.min() == y.max():
+        raise CorredorError(
+            f"all {len(y)} snapshots have the same outcome, so there is nothing to learn. "
+            "Check the horizon and the kinds that count as activity."
+        )
+    return y
+
+
+def _squashed(X: npt.NDArray[Any]) -> Floats:
+    x = np.asarray(X, dtype=np.float64)
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def _standardised(X: npt.NDArray[Any], mean: Floats, scale: Floats) -> Floats:
+    return np.nan_to_num(np.clip((_squashed(X) - mean) / scale, -4.0, 4.0), nan=0.0)

@@ -1,0 +1,136 @@
+"""From contributions of features to moments of truth: exact sums, what the risk would be without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.calibration import Calibrator
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TopMoments:
+    """The moments that moved each prediction most, `[n_snapshots, k]`, by size of their contribution.
+
+    `moment` and `feature` are positions (in `Bundle.moment_keys` and in the features); `feature` is
+    the one to tell the moment by. Contributions are log-odds before calibration: positive raises the
+    risk. `risk_without` is the calibrated probability had the moment contributed nothing; it tells
+    how the model weighs the moment, not what would happen.
+    """
+
+    moment: Ints
+    feature: Ints
+    contribution: Floats
+    risk_without: Floats
+
+
+def roll_up(contributions: Floats, moment_of_feature: Ints, n_moments: int) -> Floats:
+    """Return the sum of the features' contributions by moment, `float64[n_snapshots, n_moments]`.
+
+    Features are added in their own order, so a row's sums do not depend on the rows beside it.
+
+    >>> roll_up(np.array([[0.5, -0.25, 1.0]]), np.array([0, 1, 0]), 2)
+    array([[ 1.5 , -0.25]])
+    """
+    n, features = contributions.shape
+    place = (np.arange(n)[:, None] * n_moments + moment_of_feature[None, :features]).ravel()
+    sums = np.bincount(place, weights=contributions.ravel(), minlength=n * n_moments)
+    return np.asarray(sums, np.float64).reshape(n, n_moments)
+
+
+def top_moments(
+    contributions: Floats,
+    moments: Floats,
+    raw: Floats,
+    known: npt.NDArray[np.bool_],
+    moment_of_feature: Ints,
+    calibrator: Calibrator,
+    k: int,
+) -> TopMoments:
+    """Return the k moments that moved each prediction most; ties go to the moment that comes first.
+
+    A moment is told by a feature that pushes the same way at least half as hard as the one that
+    pushes hardest: the first such in the catalog, which goes from plain to derived, with a known
+    value (`known`, one flag per feature) if there is one.
+    """
+    n = len(moments)
+    k = min(k, moments.shape[1])
+    chosen = np.argsort(-np.abs(moments), axis=1, kind="stable")[:, :k]
+    contribution = np.take_along_axis(moments, chosen, axis=1)
+    feature = np.empty((n, k), np.int64)
+    for j in range(k):
+        inside = moment_of_feature[None, :] == chosen[:, j, None]
+        push = np.where(inside, contributions * np.where(contribution[:, j, None] < 0, -1.0, 1.0), -np.inf)
+        enough = push.max(axis=1, keepdims=True) / 2
+        known_push = np.where(known, push, -np.inf)
+        tellable = np.where((known_push >= enough).any(axis=1, keepdims=True), known_push, push)
+        feature[:, j] = (tellable >= enough).argmax(axis=1)
+    without = calibrator.apply((raw[:, None] - contribution).ravel()).reshape(n, k)
+    return TopMoments(chosen, feature, contribution, without)
+
+
+def global_moments(
+    moments: Floats,
+    keys: Sequence[str],
+    groups: Mapping[str, Sequence[str] | npt.NDArray[Any]],
+    *,
+    top: int = 12,
+) -> dict[str, Any]:
+    """Rank the moments of truth by mean absolute contribution, overall and within groups.
+
+    Args:
+        moments: contributions by moment, `float64[n_snapshots, n_moments]`.
+        keys: the moments' keys.
+        groups: name of a grouping ("lifecycle", "segment") -> each snapshot's group; None is left out.
+        top: how many each group keeps (a segment's dozen); overall keeps all.
+
+    Returns:
+        Plain JSON: `{"overall": [{"moment", "weight", "direction"}, …], "lifecycle": {"new": […], …}}`.
+        The weight is the mean of the absolute contributions in log-odds, the direction the mean of
+        the signed ones.
+    """
+    result: dict[str, Any] = {"overall": _ranked(moments, keys, len(keys))}
+    for name, labels in groups.items():
+        values = np.asarray(labels, object)
+        present = sorted({str(v) for v in values if v is not None})
+        result[name] = {level: _ranked(moments[values == level], keys, top) for level in present}
+    return result
+
+
+def _ranked(moments: Floats, keys: Sequence[str], top: int) -> list[dict[str, Any]]:
+    if not len(moments):
+        return []
+    weight = np.abs(moments).mean(axis=0)
+    direction = moments.mean(axis=0)
+    order = np.argsort(-weight, kind="stable")[:top]
+    return [
+        {"moment": keys[i], "weight": float(weight[i]), "direction": float(direction[i])}
+        for i in order
+        if weight[i] > 0
+    ]
+
+
+def agreement(first: Floats, second: Floats, *, k: int = 3) -> float:
+    """Return how much two models agree on each customer's top k moments: the mean Jaccard index.
+
+    Both are contributions by moment of the same snapshots and moments, `float64[n, n_moments]`.
+
+    >>> agreement(np.array([[3.0, 2.0, 0.0]]), np.array([[3.0, 0.0, 2.0]]), k=2)
+    0.3333333333333333
+    """
+    k = min(k, first.shape[1])
+    chosen = []
+    for moments in (first, second):
+        top = np.zeros(moments.shape, bool)
+        np.put_along_axis(top, np.argsort(-np.abs(moments), axis=1, kind="stable")[:, :k], True, axis=1)
+        chosen.append(top)
+    both = (chosen[0] & chosen[1]).sum(axis=1)
+    either = (chosen[0] | chosen[1]).sum(axis=1)
+    return float((both / either).mean())

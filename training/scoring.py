@@ -1,0 +1,172 @@
+"""The one function that scores: the nightly batch, the service and Spark all call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features.histories import Histories
+from training.bundle import CHURN, PRINCIPALITY, Bundle
+from training.model import Predictor
+from training.reasons import Floats, Ints, TopMoments, roll_up, top_moments
+
+BANDS = ("low", "elevated", "high")
+CHUNK = 4096
+SHORT_HISTORY = 3
+"""Below so many known contacts a score is said to rest on a short history."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model says of some customers at one moment; arrays have one element per customer.
+
+    `customers` are positions in the histories. Arrays of moments and features are there when reasons
+    were asked for; `moments` are contributions in log-odds, `base` + their sum = `raw_scores["churn"]`.
+    """
+
+    customers: Ints
+    as_of: int
+    churn_probability: Floats
+    principality_probability: Floats | None
+    raw_scores: Mapping[str, Floats]
+    band: npt.NDArray[np.int8]
+    """Position in `BANDS`."""
+    warnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Element -> codes: `no_history`, `short_history`, `unseen_kinds`."""
+    unseen_kinds: tuple[str, ...] = ()
+    """Kinds of touchpoints that the model has never seen; they counted as `other`."""
+    X: npt.NDArray[np.float32] | None = None
+    moments: Floats | None = None
+    base: float = 0.0
+    top: TopMoments | None = None
+
+    def __len__(self) -> int:
+        return len(self.customers)
+
+
+def score(
+    bundle: Bundle,
+    histories: Histories,
+    as_of_us: int,
+    customers: npt.NDArray[Any] | None = None,
+    *,
+    reasons: int = 0,
+) -> Scores:
+    """Return the probabilities of some customers (all by default), and the moments behind them.
+
+    A customer's numbers are the same to the last bit whoever is scored beside them, with or without
+    reasons. Features that reasons are told from are kept, so ask for many reasons in parts.
+
+    Args:
+        bundle: the model.
+        histories: what is known; rows not known strictly before `as_of_us` are not looked at.
+        as_of_us: the moment of the score, µs UTC.
+        customers: positions in the histories.
+        reasons: how many moments of truth to give per customer; 0 explains nothing.
+    """
+    n = histories.n_customers
+    chosen = np.arange(n) if customers is None else np.asarray(customers, np.int64)
+    dates = np.array([as_of_us], np.int64)
+    parts = []
+    for low in range(0, max(len(chosen), 1), CHUNK):
+        some = chosen[low : low + CHUNK]
+        everyone = customers is None and len(some) == n
+        X = bundle.fitted.snapshots(histories, dates, None if everyone else some)[:, 0]
+        parts.append(_score_rows(bundle, X, reasons))
+    raw = {q: _joined([p.raw[q] for p in parts]) for q in bundle.predictors}
+    probability = {q: bundle.predictors[q].calibrator.apply(raw[q]) for q in raw}
+    warnings, unseen = _warnings(bundle, histories, as_of_us, chosen)
+    explained: dict[str, Any] = {}
+    if reasons:
+        explained = {
+            "X": _joined([p.X for p in parts]),
+            "moments": _joined([p.moments for p in parts]),
+            "base": parts[0].base,
+            "top": TopMoments(
+                *(_joined([getattr(p.top, name) for p in parts]) for name in TopMoments.__dataclass_fields__)
+            ),
+        }
+    return Scores(
+        customers=chosen,
+        as_of=as_of_us,
+        churn_probability=probability[CHURN],
+        principality_probability=probability.get(PRINCIPALITY),
+        raw_scores=raw,
+        band=bundle.bands.of(probability[CHURN]),
+        warnings=warnings,
+        unseen_kinds=unseen,
+        **explained,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    X: npt.NDArray[np.float32]
+    raw: dict[str, Floats]
+    moments: Floats | None = None
+    base: float = 0.0
+    top: TopMoments | None = None
+
+
+def _score_rows(bundle: Bundle, X: npt.NDArray[np.float32], reasons: int) -> _Part:
+    raw = {}
+    for question, predictor in bundle.predictors.items():
+        raw[question], contributions = _score_and_explain(predictor, X, reasons > 0 and question == CHURN)
+        if contributions is not None:
+            of_features = contributions[:, :-1]
+            moments = roll_up(of_features, bundle.moment_of_feature, len(bundle.moment_keys))
+            top = top_moments(
+                of_features,
+                moments,
+                raw[question],
+                ~np.isnan(X),
+                bundle.moment_of_feature,
+                predictor.calibrator,
+                reasons,
+            )
+            explained = moments, float(contributions[0, -1]) if len(X) else 0.0, top
+    return _Part(X, raw, *explained) if reasons else _Part(X, raw)
+
+
+def _score_and_explain(
+    predictor: Predictor, X: npt.NDArray[np.float32], explain: bool
+) -> tuple[Floats, Floats | None]:
+    """Return raw scores and, when asked, contributions: the one place to make the two a single pass."""
+    if not len(X):
+        return np.zeros(0), np.zeros((0, X.shape[1] + 1)) if explain else None
+    return predictor.forest.raw_score(X), predictor.forest.contributions(X) if explain else None
+
+
+def _joined(parts: list[Any]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _warnings(
+    bundle: Bundle, histories: Histories, as_of_us: int, chosen: Ints
+) -> tuple[dict[int, tuple[str, ...]], tuple[str, ...]]:
+    """Return what a reader should know about some scores: by element the codes, and the unseen kinds."""
+    stream = histories.touchpoints
+    if len(chosen) < histories.n_customers:
+        stream = stream.select(chosen)
+    known = stream.known_at() < as_of_us
+    contacts = _per_customer(known if stream.opens is None else known & (stream.opens > 0), stream.offsets)
+    found: dict[int, tuple[str, ...]] = {}
+    for element in np.flatnonzero(contacts < SHORT_HISTORY).tolist():
+        found[element] = ("short_history" if contacts[element] else "no_history",)
+    seen, place = bundle.fitted.context.vocabulary.facts, stream.fields.index("kind")
+    new = {c: str(contact[place]) for c, contact in enumerate(stream.contacts) if contact[place] not in seen}
+    if not new:
+        return found, ()
+    strange = np.isin(stream.contact, list(new)) & known
+    for element in np.flatnonzero(_per_customer(strange, stream.offsets)).tolist():
+        found[element] = (*found.get(element, ()), "unseen_kinds")
+    return found, tuple(sorted({new[c] for c in np.unique(stream.contact[strange]).tolist()}))
+
+
+def _per_customer(mask: npt.NDArray[np.bool_], offsets: Ints) -> Ints:
+    before = np.concatenate([[0], np.cumsum(mask)])
+    return before[offsets[1:]] - before[offsets[:-1]]  # type: ignore[no-any-return]

@@ -1,0 +1,209 @@
+"""Reasons and evidence in sentences, English and Spanish, with the customer's own numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from features.definition import Feature, Words
+from features.profile import LIFECYCLE
+from features.vocabulary import slug
+from features.words import kind_words
+from training.bundle import Bundle
+from training.evidence import Evidence
+from training.scoring import Scores
+from training.words import LANGUAGES, Language, day_of, number, percent
+
+_STAGES_ES = dict(zip(LIFECYCLE, ("nueva", "creciente", "asentada", "en declive"), strict=True))
+_SINGULAR = {
+    "en": {
+        "contacts": "contact",
+        "days": "day",
+        "weeks": "week",
+        "minutes": "minute",
+        "times": "time",
+        "products": "product",
+        "lines": "line",
+        "providers": "provider",
+        "commitments": "commitment",
+        "gaps": "gap",
+    },
+    "es": {
+        "contactos": "contacto",
+        "días": "día",
+        "semanas": "semana",
+        "minutos": "minuto",
+        "veces": "vez",
+        "productos": "producto",
+        "líneas": "línea",
+        "proveedores": "proveedor",
+        "compromisos": "compromiso",
+        "intervalos": "intervalo",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One signed, named cause of one prediction; it tells how the model weighs, not what causes what."""
+
+    moment: str
+    label: Words
+    contribution: float
+    """Log-odds before calibration; positive raises the risk."""
+    risk: float
+    risk_without: float
+    """Calibrated churn probability had this moment contributed nothing."""
+    feature: str
+    value: float | None
+    """The number that the sentence is told by; None when it is not known."""
+    sentence: Words
+
+
+def tell_reasons(bundle: Bundle, scores: Scores, element: int) -> tuple[Reason, ...]:
+    """Return the reasons of one customer of scores that were asked for with `reasons`, strongest first."""
+    if scores.top is None or scores.X is None:
+        raise ValueError("these scores were made without reasons: call score(…, reasons=k)")
+    values = dict(zip(bundle.fitted.names, scores.X[element].tolist(), strict=True))
+    risk = float(scores.churn_probability[element])
+    reasons = []
+    for m, f, contribution, without in zip(
+        scores.top.moment[element].tolist(),
+        scores.top.feature[element].tolist(),
+        scores.top.contribution[element].tolist(),
+        scores.top.risk_without[element].tolist(),
+        strict=True,
+    ):
+        moment = bundle.moment_keys[m]
+        feature, sentence = _tell(bundle, moment, bundle.fitted.features[f], values)
+        value = values[feature.name]
+        reasons.append(
+            Reason(
+                moment=moment,
+                label=moment_label(bundle, moment),
+                contribution=contribution,
+                risk=risk,
+                risk_without=without,
+                feature=feature.name,
+                value=None if math.isnan(value) else value,
+                sentence=sentence,
+            )
+        )
+    return tuple(reasons)
+
+
+def tell_weight(reason: Reason) -> Words:
+    """Return what the moment does to the risk: "risk 31%, without it 12%"."""
+    return _risks(reason.risk, reason.risk_without)
+
+
+def tell_evidence(bundle: Bundle, evidence: Evidence, as_of_us: int) -> Words:
+    """Return a contact and what the risk would be without it, as a sentence."""
+    project = bundle.config.project
+    today = datetime.fromtimestamp(as_of_us // 1_000_000, UTC).astimezone(project.zone).date()
+    label = kind_words(evidence.kind, bundle.fitted.context.vocabulary)
+    texts = {}
+    for language, name in zip(LANGUAGES, label, strict=True):
+        details = [evidence.channel, *evidence.items[:2]]
+        if len(evidence.items) > 2:
+            more = {"en": "{} more", "es": "{} más"}[language]
+            details.append(more.format(len(evidence.items) - 2))
+        if evidence.amount is not None:
+            details.append(f"{_amount(evidence.amount, language)} {project.currency}")
+        if evidence.outcome not in (None, "done"):
+            details.append(evidence.outcome)
+        inside = f" ({', '.join(d for d in details if d)})" if any(details) else ""
+        when = day_of(evidence.occurred_at, project.zone, language, today=today)
+        of = {"en": f"{name} of {when}", "es": f"{name} del {when}"}[language]
+        texts[language] = of[:1].upper() + of[1:] + inside
+    risks = _risks(evidence.risk, evidence.risk_without)
+    return Words(f"{texts['en']}: {risks.en}", f"{texts['es']}: {risks.es}")
+
+
+def evidence_kinds(bundle: Bundle, moment: str) -> frozenset[str] | None:
+    """Return the kinds of touchpoints that a moment is about; None when it is about all of them."""
+    group = moment.rpartition(".")[0] or moment
+    kinds = {k for k in bundle.fitted.context.vocabulary.facts if slug(k) == group}
+    return frozenset(kinds) or None
+
+
+def moment_label(bundle: Bundle, moment: str) -> Words:
+    """Return a moment of truth as people call it."""
+    fitted = bundle.fitted
+    return Words(fitted.moment_label(moment, "en"), fitted.moment_label(moment, "es"))
+
+
+def tell_feature(feature: Feature, value: float, label: Words) -> Words:
+    """Return a feature's sentence with a value in it, or that it is not known."""
+    if math.isnan(value):
+        return Words(f"{label.en}: nothing known", f"{label.es}: no consta")
+    return Words(_fill(feature, value, "en"), _fill(feature, value, "es"))
+
+
+def _tell(bundle: Bundle, moment: str, feature: Feature, values: dict[str, float]) -> tuple[Feature, Words]:
+    """Return the feature that a moment is told by, and its sentence.
+
+    A silence is told by its length and what is usual, from which every other number of it is derived.
+    """
+    label = moment_label(bundle, moment)
+    group, _, aspect = moment.rpartition(".")
+    length = f"days_since_{group}"
+    if aspect == "silence" and not math.isnan(values.get(length, math.nan)):
+        silence = next(f for f in bundle.fitted.features if f.name == length)
+        usual = values.get(f"{group}_gap_median", math.nan)
+        return silence, _silence(bundle, group, values[length], usual)
+    return feature, tell_feature(feature, values[feature.name], label)
+
+
+def _silence(bundle: Bundle, group: str, silence: float, usual: float) -> Words:
+    vocabulary = bundle.fitted.context.vocabulary
+    kind = next((k for k in vocabulary.facts if slug(k) == group), None)
+    name = kind_words(kind, vocabulary) if kind else Words("contact", "contacto")
+    days = math.floor(silence)
+    en = f"No {name.en} for {number(days, 'en')} {'day' if days == 1 else 'days'}"
+    es = f"Sin {name.es} desde hace {number(days, 'es')} {'día' if days == 1 else 'días'}"
+    if days == 0:
+        en = f"The last {name.en} was less than a day ago"
+        es = f"Hace menos de un día de la última vez: {name.es}"
+    if math.isnan(usual):
+        return Words(en, es)
+    gap_en, gap_es = number(usual, "en"), number(usual, "es")
+    return Words(f"{en}, against a usual gap of {gap_en}", f"{es}; lo habitual son {gap_es}")
+
+
+def _fill(feature: Feature, value: float, language: Language) -> str:
+    template = feature.sentence.en if language == "en" else feature.sentence.es
+    text = _value(feature, value, language)
+    sentence = template.replace("{value}", text)
+    if text == "1":
+        for many, one in _SINGULAR[language].items():
+            sentence = re.sub(rf"(?<![\d.,])1 {many}\b", f"1 {one}", sentence)
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _value(feature: Feature, value: float, language: Language) -> str:
+    if feature.unit in ("probability", "share", "0-1"):
+        return percent(value, language)
+    if feature.unit == "yes/no":
+        return {"en": ("no", "yes"), "es": ("no", "sí")}[language][value > 0.5]
+    if feature.unit == "stage":
+        stage = LIFECYCLE[int(value)]
+        return stage if language == "en" else _STAGES_ES[stage]
+    if feature.unit == "days":
+        return number(math.floor(value), language)
+    if len(feature.unit) == 3 and feature.unit.isupper():
+        return _amount(value, language)
+    return number(value, language)
+
+
+def _amount(value: float, language: Language) -> str:
+    return number(value, language, decimals=0 if abs(value) >= 100 or value == round(value) else 2)
+
+
+def _risks(risk: float, without: float) -> Words:
+    return Words(
+        f"risk {percent(risk, 'en')}, without it {percent(without, 'en')}",
+        f"riesgo {percent(risk, 'es')}; sin ello, {percent(without, 'es')}",
+    )

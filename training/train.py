@@ -1,0 +1,162 @@
+"""Learning from a company's histories: panel, models, their test on later dates, and the bundle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features.catalog import FittedFeatures, fit_features
+from features.clock import local_date
+from features.histories import Histories
+from training.bundle import CHURN, PRINCIPALITY, Bands, Bundle, Window, draw_sample
+from training.config import Config
+from training.curves import curves
+from training.fitting import (
+    Fit,
+    check_enough,
+    fit_pair,
+    fit_question,
+    hold_out,
+    judge,
+    learnable,
+    recipe_of,
+    window_us,
+)
+from training.labels import mature_until
+from training.leaks import find_leaks, left_out
+from training.model import Predictor
+from training.panel import Panel, build_panel, panel_dates
+from training.reasons import global_moments, roll_up
+from training.testing import OURS, groups_of, report, run_test
+from training.verdict import verdict_of
+
+Floats = npt.NDArray[np.float64]
+EXPLAINED_ROWS = 4_000
+
+
+def learn(histories: Histories, config: Config, until_us: int) -> Bundle:
+    """Learn from what was known and mature before a moment (µs UTC); nothing later is looked at.
+
+    The model is first fitted without its newest dates and tested on them, beside the baselines; what
+    earned its place there is then fitted again on all dates.
+
+    Raises:
+        CorredorError: there is not enough to learn from, or a table that a rule reads is missing.
+    """
+    until = mature_until(histories, config, until_us)
+    known = histories.known_before(until_us)
+    fitted, dates = fit_all_features(known, config, until, until_us)
+    panel = build_panel(known, config, fitted, dates, seed=config.training.seed)
+    predictors: dict[str, Predictor] = {}
+    measures: dict[str, Any] = {}
+    for question in questions(config):
+        if question == PRINCIPALITY and not (panel.outcome(question) >= 0).any():
+            continue
+        predictors[question], measures[question] = _learn_one(known, config, fitted, panel, question)
+    judged = measures[CHURN].get("models")
+    beats, verdict = verdict_of(judged)
+    y = panel.churned[panel.churned >= 0]
+    return Bundle(
+        fitted=fitted,
+        predictors=predictors,
+        config=config,
+        bands=bands_of(float(y.mean())),
+        window=Window(
+            until=int(until_us),
+            first_as_of=int(dates.min()),
+            last_as_of=int(dates.max()),
+            dates=len(dates),
+            snapshots=len(panel),
+            customers=len(np.unique(panel.customer)),
+        ),
+        sample=draw_sample(panel.X, predictors),
+        measures=measures,
+        moments=_moments(known, fitted, panel, predictors[CHURN]),
+        beats_baselines=beats,
+        verdict=verdict,
+    )
+
+
+def questions(config: Config) -> tuple[str, ...]:
+    """Return the questions that a configuration asks."""
+    return (CHURN,) if config.principality.rule == "none" else (CHURN, PRINCIPALITY)
+
+
+def fit_all_features(
+    known: Histories, config: Config, until: int, vocabulary_until: int
+) -> tuple[FittedFeatures, npt.NDArray[np.int64]]:
+    """Return the fitted features and the dates of the panel, ascending.
+
+    Args:
+        known: what was known before `vocabulary_until`.
+        config: the configuration.
+        until: outcomes are known up to here.
+        vocabulary_until: names come from what was known before.
+
+    Raises:
+        CorredorError: too few dates.
+    """
+    dates = np.sort(panel_dates(known, config, until))
+    check_enough(dates, config)
+    without = left_out(find_leaks(known, config, until), known)
+    fitted = fit_features(
+        known,
+        config,
+        config.activity,
+        fit_before=int(dates[0]),
+        until=vocabulary_until,
+        left_out=without,
+    )
+    return fitted, dates
+
+
+def bands_of(share: float) -> Bands:
+    """Return the bands of risk for a share of leavers: elevated from 1.5 times their odds, high from 4.
+
+    >>> bands_of(0.2)
+    Bands(elevated=0.2727, high=0.5)
+    """
+    odds = share / max(1.0 - share, 1e-9)
+    elevated, high = (round(k * odds / (1 + k * odds), 4) for k in (1.5, 4.0))
+    return Bands(elevated, high)
+
+
+def _learn_one(
+    known: Histories, config: Config, fitted: FittedFeatures, panel: Panel, question: str
+) -> tuple[Predictor, dict[str, Any]]:
+    """Fit without the newest dates, test on them, and fit what earned its place there on all dates."""
+    found: dict[str, Any] = {}
+    final: Fit | None = None
+    if (split := hold_out(panel.dates, window_us(config))) is not None:
+        early, late = (panel.take(np.isin(panel.as_of, dates)) for dates in split)
+        late = late.take(late.outcome(question) >= 0)
+        if learnable(early, question) and len(late):
+            fit = fit_question(early, question, config)
+            test = run_test(known, config, fitted, question, fit.predictor, early, late)
+            zone = config.project.zone
+            found = {"dates": [local_date(d, zone) for d in late.dates.tolist()], **report([test], config)}
+            ours, outcomes = test.models[OURS], test.outcomes
+            found["curves"] = curves(outcomes.happened, ours, config.value, value=outcomes.value)
+            gate = judge(fit.pair, late, question, window_us(config))
+            final = Fit(fit_pair(panel, question, recipe_of(config)), gate)
+    final = final or fit_question(panel, question, config)
+    return final.predictor, found | {"gate": final.gate.facts()}
+
+
+def _moments(known: Histories, fitted: FittedFeatures, panel: Panel, predictor: Predictor) -> dict[str, Any]:
+    """Rank the moments of truth of the newest date's customers, overall and by group."""
+    rows = np.flatnonzero(panel.as_of == panel.as_of.max())
+    if len(rows) > EXPLAINED_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, EXPLAINED_ROWS, replace=False))
+    newest = panel.take(rows)
+    keys = sorted({f.moment for f in fitted.features})
+    return global_moments(moments_by_row(fitted, predictor, newest.X), keys, groups_of(known, fitted, newest))
+
+
+def moments_by_row(fitted: FittedFeatures, predictor: Predictor, X: npt.NDArray[np.float32]) -> Floats:
+    """Return contributions by moment of truth (sorted keys), float64[n, n_moments]."""
+    keys = sorted({f.moment for f in fitted.features})
+    place = np.array([keys.index(f.moment) for f in fitted.features], np.int64)
+    return roll_up(predictor.forest.contributions(X)[:, :-1], place, len(keys))
