@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from features.sources import load_tables
-
 from features.clock import US_PER_DAY, as_of_us, days_to_us, local_date, local_days
 from features.contract import Tables
 from features.errors import CorredorError
 from features.histories import Histories, build_histories
+from features.sources import load_tables
 from training.config import Config, load_config
 
 
