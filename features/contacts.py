@@ -45,6 +45,7 @@ def _group(
     context: Context, name: str, rows: Rows, label: Phrase, windows: tuple[int, ...], valued: bool
 ) -> Iterator[Feature]:
     """Yield how often, how long ago and how much, of some rows."""
+    lowers = -1 if rows == ACTIVITY else 0  # what shows that a customer is with us
     for days in windows:
         when = span_words(days)
         yield Feature(
@@ -53,6 +54,7 @@ def _group(
             "contacts",
             f"{name}.frequency",
             Words(f"{label.en}: {{value}} {when.en}", f"{label.es}: {{value}} {when.es}"),
+            direction=lowers,
         )
         if valued:
             yield Feature(
@@ -84,6 +86,7 @@ def _group(
             f"{label.en}: the last was {{value}} days ago",
             f"{label.es}: hace {{value}} días de la última vez",
         ),
+        direction=-lowers,
     )
     yield Feature(
         f"days_since_first_{name}",

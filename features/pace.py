@@ -127,6 +127,7 @@ def _rates(context: Context, name: str, label: Phrase) -> Iterator[Feature]:
             "per 30 days",
             f"{name}.frequency",
             Words(f"{label.en}: about {{value}} a month", f"{label.es}: unas {{value}} veces al mes"),
+            direction=-1,
             source="gamma-Poisson with faded counts and exposure",
         )
         yield Feature(
@@ -138,6 +139,7 @@ def _rates(context: Context, name: str, label: Phrase) -> Iterator[Feature]:
                 f"{label.en}: e^{{value}} chance of none in the period, at this rate",
                 f"{label.es}: probabilidad e^{{value}} de ninguna en el periodo, a este ritmo",
             ),
+            direction=1,
             source="negative binomial probability of zero",
         )
         yield Feature(
@@ -204,6 +206,7 @@ def _own_gaps(context: Context, name: str, label: Phrase) -> Iterator[Feature]:
                 f"{label.en}: e^{{value}} chance that the silence lasts {horizon:g} days more",
                 f"{label.es}: probabilidad e^{{value}} de que el silencio dure {horizon:g} días más",
             ),
+            direction=1,
             source=source + ", conditional on the silence so far",
         )
         yield Feature(

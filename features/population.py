@@ -6,14 +6,13 @@ Fitted on what was known before the first `as_of` of the panel, and kept in the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import betaln, gammaln
 
+from features.bgnbd import fit_bgnbd
 from features.engine import Plan
 from features.expressions import ACTIVITY, Expr, exp, floor, larger
 from features.histories import Histories
@@ -104,7 +103,7 @@ def fit_population(
     rates = {h: _gamma_prior(*table[:, 3 + 3 * i : 6 + 3 * i].T) for i, h in enumerate(RATE_HALF_LIVES)}
     after = 3 + 3 * len(RATE_HALF_LIVES)
     gaps = {h: _gap_prior(*table[:, after + 3 * i :][:, :3].T) for i, h in enumerate(GAP_HALF_LIVES)}
-    return Population(rates, gaps, _fit_dropout(days - 1, ages - silence, ages), len(table))
+    return Population(rates, gaps, astuple(fit_bgnbd(days - 1, ages - silence, ages)), len(table))
 
 
 def _gamma_prior(counts: Floats, exposure: Floats, squared: Floats) -> tuple[float, float]:
@@ -131,25 +130,3 @@ def _gap_prior(n: Floats, logs: Floats, squares: Floats) -> tuple[float, float, 
     within = max(float(scatter.sum()) / float((k - 1).sum()), 0.01)
     between = max(float(own.var()) - float((within / k).mean()), 1e-3)
     return float(means.mean()), within, within / between
-
-
-def _fit_dropout(repeats: Floats, last: Floats, age: Floats) -> tuple[float, float, float, float]:
-    """Return the maximum-likelihood r, alpha, a, b of BG/NBD (Fader, Hardie, Lee 2005, Mark. Sci. 24(2))."""
-    x, t, age = np.maximum(repeats, 0.0), np.maximum(last, 0.0), np.maximum(age, 1e-3)
-
-    def loss(log_parameters: Floats) -> float:
-        r, alpha, a, b = np.exp(log_parameters)
-        head = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-        alive = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + age)
-        gone = np.where(
-            x > 0,
-            betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b) - (r + x) * np.log(alpha + t),
-            -np.inf,
-        )
-        penalty = 1e-3 * float((log_parameters**2).sum())
-        return -float((head + np.logaddexp(alive, gone)).mean()) + penalty
-
-    start = np.log([1.0, float(np.mean(age)) / max(float(np.mean(x)), 0.1), 0.5, 3.0])
-    found = minimize(loss, start, method="L-BFGS-B", bounds=[(-6.0, 9.0)] * 4)
-    r, alpha, a, b = (float(np.round(p, 9)) for p in np.exp(found.x))
-    return r, alpha, a, b

@@ -23,6 +23,7 @@ def define(context: Context) -> Iterator[Feature]:
                     f"active in {{value}} of the weeks of the last {days} days",
                     f"con actividad en {{value}} de las semanas de los últimos {days} días",
                 ),
+                direction=-1,
             )
             yield Feature(
                 f"days_active_{days}d",
@@ -30,6 +31,7 @@ def define(context: Context) -> Iterator[Feature]:
                 "days",
                 "principality",
                 Words(f"active on {{value}} days of {days}", f"con actividad {{value}} días de {days}"),
+                direction=-1,
             )
     if "wallet" in context.vocabulary.streams:
         rows = Rows("wallet", ("any", True))

@@ -47,6 +47,7 @@ def _faded(context: Context, name: str, label: Phrase) -> Iterator[Feature]:
                 f"{label.en}: {{value}} days, each counting half after {half_life:g} days",
                 f"{label.es}: {{value}} días, contando cada uno la mitad a los {half_life:g} días",
             ),
+            direction=-1,
         )
         if "amount" in context.vocabulary.measures:
             yield Feature(

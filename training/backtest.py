@@ -14,7 +14,7 @@ from features.histories import Histories
 from training.bundle import CHURN, PRINCIPALITY
 from training.config import Config
 from training.evaluate import measure
-from training.fitting import fit_pair, fit_question, learnable, recipe_of
+from training.fitting import fit_question, fit_through, learnable, recipe_of
 from training.labels import check_mature, mature_until
 from training.panel import build_panel, panel_dates
 from training.reasons import agreement
@@ -148,7 +148,7 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool) -> _R
         if not len(rows) or not learnable(train, question):
             continue
         fit = fit_question(train, question, config)
-        test = run_test(histories, config, fitted, question, fit.predictor, train, rows)
+        test = run_test(histories, config, fitted, question, fit, train, rows)
         tests[question] = test
         facts[question] = {
             "snapshots": len(rows),
@@ -158,7 +158,7 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool) -> _R
         }
         if last and question == CHURN:
             recipe = recipe_of(config)
-            other = fit_pair(train, question, replace(recipe, seed=recipe.seed + ANOTHER_SEED))
-            both = (fit.predictor, other.through(fit.gate))
+            recipe = replace(recipe, seed=recipe.seed + ANOTHER_SEED)
+            both = (fit.predictor, fit_through(train, question, recipe, fit.gate).predictor)
             stability = agreement(*(moments_by_row(fitted, p, rows.X) for p in both))
     return _Round(tests, facts, stability)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.bgnbd import fit_bgnbd
 from features.clock import US_PER_DAY, local_days
 from features.histories import Histories
 from features.streams import NULL
-from training.bgnbd import fit_bgnbd
 from training.calibration import probability
 from training.config import Config
 from training.labels import Ints, activity_rows

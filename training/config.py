@@ -58,9 +58,11 @@ class Training(Section):
 
     step_days: int = Field(14, ge=1)
     max_dates: int = Field(12, ge=2)
-    seeds: int = Field(4, ge=1, le=32)
+    seeds: int = Field(6, ge=1, le=32)
     seed: int = 0
     threads: int = Field(1, ge=1)
+    monotone: bool = False
+    """Hold each feature to the direction that its definition knows: a longer silence never lowers the risk."""
 
 
 class Tracking(Section):

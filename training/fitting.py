@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from features.clock import US_PER_DAY
 from features.errors import CorredorError
+from training.bundle import CHURN
 from training.calibration import (
     Calibrator,
     Verdict,
@@ -26,16 +27,27 @@ from training.panel import Panel
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+Choice = TypeVar("Choice", int, float)
+
 SHARES = (0.0, 0.25, 0.5)
 """Shares of the logistic regression that are tried, in log-odds."""
+ROUNDS = (1.0, 0.5, 0.25)
+"""Shares of the recipe's boosting rounds that are tried."""
 HELD_OUT_DATES = 3
 LEAST_DATES = 2
+TELLS_THE_DATE = 0.975
+"""A feature that is larger (or smaller) on the newest date than on the oldest in this share of pairs."""
+COMPARED = 2_000
+"""Snapshots of a date that this is measured on."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What was let through, judged on later dates: the logistic's share, the calibration."""
+    """What was let through, judged on later dates: boosting rounds, the logistic's share, the calibration."""
 
+    rounds: int | None = None
+    """Boosting rounds; None: the recipe's."""
+    rounds_log_loss: dict[int, float] | None = None
     share: float = 0.0
     share_log_loss: dict[float, float] | None = None
     calibration: Verdict = Verdict(Calibrator(), {}, "identity: no dates left to judge another on")
@@ -43,6 +55,8 @@ class Gate:
     def facts(self) -> dict[str, Any]:
         """Return the gate's decisions as plain values."""
         return {
+            "rounds": self.rounds,
+            "log_loss_by_rounds": {str(k): v for k, v in (self.rounds_log_loss or {}).items()},
             "logistic_share": self.share,
             "log_loss_by_share": {str(k): v for k, v in (self.share_log_loss or {}).items()},
             "calibration": self.calibration.calibrator.kind,
@@ -67,7 +81,7 @@ class Pair:
 def recipe_of(config: Config) -> Recipe:
     """Return the frozen recipe with the configuration's seeds and threads."""
     t = config.training
-    return Recipe(seeds=t.seeds, seed=t.seed, threads=t.threads)
+    return Recipe(seeds=t.seeds, seed=t.seed, threads=t.threads, monotone=t.monotone)
 
 
 def window_us(config: Config) -> int:
@@ -90,37 +104,72 @@ def hold_out(dates: Ints, window: int) -> tuple[Ints, Ints] | None:
     return None
 
 
-def fit_pair(panel: Panel, question: str, recipe: Recipe, directions: Sequence[int] | None = None) -> Pair:
+def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
     """Fit both models on the snapshots of a panel whose outcome is known.
+
+    Features that tell the date are left alone: on the dates to come they are beyond all that was seen.
 
     Raises:
         CorredorError: all have the same outcome.
     """
     known = panel.outcome(question) >= 0
     rows = panel if known.all() else panel.take(known)
-    y = rows.outcome(question)
-    forest = fit_forest(rows.X, y, recipe=recipe, directions=directions)
-    return Pair(forest, fit_logistic(rows.X, y, recipe=recipe))
+    y, X = rows.outcome(question), rows.X
+    calendar = tell_the_date(rows)
+    if calendar.any():
+        X = X.copy()
+        X[:, calendar] = np.nan
+    sign = 1 if question == CHURN else -1
+    forest = fit_forest(X, y, recipe=recipe, directions=[sign * d for d in rows.directions])
+    return Pair(forest, fit_logistic(X, y, recipe=recipe))
+
+
+def tell_the_date(panel: Panel) -> npt.NDArray[np.bool_]:
+    """Return which features tell the oldest date of a panel from the newest, such as days since a start
+    that all share: a model would learn the calendar from them.
+    """
+    sides = [np.flatnonzero(panel.as_of == date) for date in (panel.as_of.min(), panel.as_of.max())]
+    if len(sides[0]) == len(panel):
+        return np.zeros(panel.X.shape[1], np.bool_)
+    old, new = (rows[:: max(1, len(rows) // COMPARED)] for rows in sides)
+    ranks = rankdata(np.nan_to_num(panel.X[np.concatenate([old, new])], nan=-np.inf), axis=0)
+    won = ranks[len(old) :].sum(axis=0) - len(new) * (len(new) + 1) / 2
+    larger = won / (len(old) * len(new))
+    return np.asarray(np.maximum(larger, 1.0 - larger) >= TELLS_THE_DATE)
 
 
 def judge(pair: Pair, later: Panel, question: str, window: int) -> Gate:
     """Return what earns its place on later dates than the pair was fitted on.
 
-    The logistic is blended in with the share of the lowest log-loss, if that is lower than without it
-    by more than one standard error over customers; then the calibration is chosen for the blend.
+    Fewer boosting rounds than the recipe's, and then a share of the logistic, are taken when they have
+    the lowest log-loss and lower it by more than one standard error over customers; the calibration
+    is then chosen for the blend.
     """
     rows = later.take(later.outcome(question) >= 0)
     y = rows.outcome(question)
     if len(y) == 0 or y.min() == y.max():
         return Gate()
-    trees, linear = pair.forest.raw_score(rows.X), pair.logistic.raw_score(rows.X)
-    losses = {s: log_losses(probability((1 - s) * trees + s * linear), y) for s in SHARES}
-    means = {s: float(loss.mean()) for s, loss in losses.items()}
-    best = min(SHARES, key=lambda s: (means[s], s))
-    gain = losses[0.0] - losses[best]
-    share = best if best > 0 and gain.mean() > clustered_error(gain, rows.customer) else 0.0
-    raw = (1 - share) * trees + share * linear
-    return Gate(share, means, choose_calibrator(raw, y, rows.customer, rows.as_of, window))
+    stages = [round(r * pair.forest.boosters[0].num_trees()) for r in ROUNDS]
+    staged = {stage: pair.forest.raw_score(rows.X, rounds=stage) for stage in stages}
+    stage, by_stage = _earned(staged, y, rows.customer)
+    trees, linear = staged[stage], pair.logistic.raw_score(rows.X)
+    blends = {s: (1 - s) * trees + s * linear for s in SHARES}
+    share, by_share = _earned(blends, y, rows.customer)
+    calibration = choose_calibrator(blends[share], y, rows.customer, rows.as_of, window)
+    return Gate(stage, by_stage, share, by_share, calibration)
+
+
+def _earned(
+    scores: dict[Choice, Floats], y: npt.NDArray[np.int8], customer: Ints
+) -> tuple[Choice, dict[Choice, float]]:
+    """Return the choice whose log-loss is clearly lower than the first one's, else the first; and all."""
+    losses = {choice: log_losses(probability(z), y) for choice, z in scores.items()}
+    means = {choice: float(loss.mean()) for choice, loss in losses.items()}
+    usual = next(iter(scores))
+    best = min(means, key=lambda choice: means[choice])
+    gain = losses[usual] - losses[best]
+    earned = best != usual and gain.mean() > clustered_error(gain, customer)
+    return (best if earned else usual), means
 
 
 @dataclass(frozen=True)
@@ -152,7 +201,13 @@ def fit_question(panel: Panel, question: str, config: Config) -> Fit:
         early, late = (panel.take(half[panel.customer] == side) for side in (True, False))
     if learnable(early, question):
         gate = judge(fit_pair(early, question, recipe), late, question, window)
-    return Fit(fit_pair(panel, question, recipe), gate)
+    return fit_through(panel, question, recipe, gate)
+
+
+def fit_through(panel: Panel, question: str, recipe: Recipe, gate: Gate) -> Fit:
+    """Fit a question on a panel with what a gate let through."""
+    chosen = replace(recipe, trees=gate.rounds or recipe.trees)
+    return Fit(fit_pair(panel, question, chosen), gate)
 
 
 def learnable(panel: Panel, question: str) -> bool:

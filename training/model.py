@@ -31,10 +31,10 @@ class Recipe:
     max_depth: int = 3
     min_rows: int = 100
     feature_share: float = 0.1
-    row_share: float = 0.3
-    l2: float = 10.0
-    bins: int = 63
-    seeds: int = 4
+    row_share: float = 0.4
+    l2: float = 1.0
+    bins: int = 127
+    seeds: int = 6
     seed: int = 0
     threads: int = 1
     monotone: bool = False
@@ -96,10 +96,12 @@ class Forest:
         """Number of features that a row has."""
         return int(self.boosters[0].num_feature())
 
-    def raw_score(self, X: npt.NDArray[Any]) -> Floats:
-        """Return log-odds before calibration, float64[n]."""
+    def raw_score(self, X: npt.NDArray[Any], *, rounds: int | None = None) -> Floats:
+        """Return log-odds before calibration, float64[n]; of each forest's first `rounds` trees only."""
         self._check(X)
-        bag = sum(b.predict(X, raw_score=True, num_threads=1) for b in self.boosters)
+        bag = sum(
+            b.predict(X, raw_score=True, num_iteration=rounds, num_threads=1) for b in self.boosters
+        )
         score: Floats = np.asarray(bag, dtype=np.float64) / len(self.boosters)
         if self.logistic is not None and self.share > 0:
             score = (1 - self.share) * score + self.share * self.logistic.raw_score(X)

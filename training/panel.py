@@ -36,6 +36,8 @@ class Panel:
     churned: npt.NDArray[np.int8]
     principal: npt.NDArray[np.int8] | None = None
     was_principal: npt.NDArray[np.int8] | None = None
+    directions: tuple[int, ...] = ()
+    """Of each feature: +1 when more of it can only mean more risk, -1 less, 0 when the data decide."""
 
     def __len__(self) -> int:
         return len(self.customer)
@@ -64,6 +66,7 @@ class Panel:
             self.churned[rows],
             cut(self.principal),
             cut(self.was_principal),
+            self.directions,
         )
 
 
@@ -149,4 +152,5 @@ def build_panel(
         churned[at],
         None if principal is None else principal[at],
         None if was is None else was[at],
+        tuple(f.direction for f in fitted.features),
     )

@@ -14,14 +14,17 @@ from features.histories import Histories
 from features.profile import LIFECYCLE
 from training.baselines import as_before, churn_baselines
 from training.bundle import CHURN
+from training.calibration import probability
 from training.config import Config
 from training.evaluate import Outcomes, measure, measure_groups
-from training.model import Predictor
+from training.fitting import Fit
 from training.panel import Panel
 from training.worth import worth_per_year
 
 Floats = npt.NDArray[np.float64]
 OURS = "corredor"
+LOGISTIC = "logistic"
+"""The L2 logistic regression on the same features: a part of ours, told beside it, no baseline."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +44,25 @@ def run_test(
     config: Config,
     fitted: FittedFeatures,
     question: str,
-    predictor: Predictor,
+    fit: Fit,
     train: Panel,
     later: Panel,
 ) -> Test:
-    """Return a test of a predictor and the baselines that the same snapshots make.
+    """Return a test of a fit and the baselines that the same snapshots make.
 
     Args:
         histories: all that is known; baselines see only what was known before the first later date.
         config: the configuration.
         fitted: the features.
         question: `churn` or `principality`.
-        predictor: what is tested.
+        fit: what is tested; its logistic regression stands beside the whole.
         train: the snapshots that it was fitted on.
         later: snapshots to test on, their outcomes known.
     """
-    models = {OURS: predictor.probability(later.X)}
+    models = {
+        OURS: fit.predictor.probability(later.X),
+        LOGISTIC: probability(fit.pair.logistic.raw_score(later.X)),
+    }
     if question == CHURN:
         before = histories.known_before(int(later.dates[0]))
         learnt = train.take(train.churned >= 0)

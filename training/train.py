@@ -16,12 +16,13 @@ from training.curves import curves
 from training.fitting import (
     Fit,
     check_enough,
-    fit_pair,
     fit_question,
+    fit_through,
     hold_out,
     judge,
     learnable,
     recipe_of,
+    tell_the_date,
     window_us,
 )
 from training.labels import mature_until
@@ -134,15 +135,16 @@ def _learn_one(
         late = late.take(late.outcome(question) >= 0)
         if learnable(early, question) and len(late):
             fit = fit_question(early, question, config)
-            test = run_test(known, config, fitted, question, fit.predictor, early, late)
+            test = run_test(known, config, fitted, question, fit, early, late)
             zone = config.project.zone
             found = {"dates": [local_date(d, zone) for d in late.dates.tolist()], **report([test], config)}
             ours, outcomes = test.models[OURS], test.outcomes
             found["curves"] = curves(outcomes.happened, ours, config.value, value=outcomes.value)
             gate = judge(fit.pair, late, question, window_us(config))
-            final = Fit(fit_pair(panel, question, recipe_of(config)), gate)
+            final = fit_through(panel, question, recipe_of(config), gate)
     final = final or fit_question(panel, question, config)
-    return final.predictor, found | {"gate": final.gate.facts()}
+    calendar = [name for name, tells in zip(fitted.names, tell_the_date(panel), strict=True) if tells]
+    return final.predictor, found | {"gate": final.gate.facts() | {"tell_the_date": calendar}}
 
 
 def _moments(known: Histories, fitted: FittedFeatures, panel: Panel, predictor: Predictor) -> dict[str, Any]:

@@ -14,12 +14,12 @@ NAMES = {
 
 
 def verdict_of(models: Mapping[str, Mapping[str, Any]] | None) -> tuple[bool | None, str]:
-    """Return whether the first model beats every other, and a sentence that says so.
+    """Return whether the first model beats every baseline, and a sentence that says so.
 
     It beats one that it is ahead of in AUC, and in log-loss by more than chance (95 %, paired over
     customers). None, when there is nothing to judge by.
     """
-    others = {name: m for name, m in (models or {}).items() if "auc_behind" in m}
+    others = {name: m for name, m in (models or {}).items() if name in NAMES and "auc_behind" in m}
     if not models or not others:
         return None, "Not judged: the history leaves no later dates to test on."
     lost = [name for name, m in others.items() if not _behind(m)]

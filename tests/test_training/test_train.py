@@ -10,7 +10,7 @@ from tests.test_training.shop import START, shop_config, shop_rows, to_histories
 from training.backtest import backtest, backtest_dates
 from training.bundle import CHURN, PRINCIPALITY, load_bundle, save_bundle
 from training.evaluate import auc
-from training.fitting import check_enough, fit_pair, hold_out, judge, recipe_of
+from training.fitting import check_enough, fit_pair, fit_through, hold_out, judge, recipe_of, tell_the_date
 from training.labels import churn_labels, eligible
 from training.model import Recipe
 from training.panel import Panel
@@ -50,7 +50,10 @@ def test_a_bundle_tells_what_it_was_trained_on_and_how_it_was_tested():
     bundle = learnt()
     assert bundle.window.until == UNTIL and bundle.window.last_as_of == UNTIL - 30 * DAY
     assert set(bundle.predictors) == {CHURN, PRINCIPALITY}
-    for question, others in ((CHURN, {"recency", "rfm", "bgnbd"}), (PRINCIPALITY, {"as_before"})):
+    for question, others in (
+        (CHURN, {"logistic", "recency", "rfm", "bgnbd"}),
+        (PRINCIPALITY, {"logistic", "as_before"}),
+    ):
         measures = bundle.measures[question]
         assert set(measures["models"]) == {"corredor", *others}
         assert measures["curves"]["snapshots"] == measures["snapshots"]
@@ -117,6 +120,40 @@ def test_the_logistic_is_blended_in_only_where_it_earns_it(linear):
     assert pair.through(gate).forest.share == gate.share
 
 
+def test_fewer_rounds_are_taken_where_more_learnt_noise():
+    noisy = Recipe(trees=400, seeds=1, learning_rate=0.3, min_rows=5, feature_share=1.0, row_share=1.0, l2=0.0)
+    pair = fit_pair(made_panel(True), CHURN, noisy)
+    gate = judge(pair, made_panel(True, seed=1), CHURN, 1)
+    assert gate.rounds == 100
+    assert min(gate.rounds_log_loss, key=gate.rounds_log_loss.get) == 100
+    final = fit_through(made_panel(True), CHURN, noisy, gate)
+    assert final.pair.forest.boosters[0].num_trees() == 100
+
+
+def test_a_feature_that_tells_the_date_is_left_alone():
+    random = np.random.default_rng(0)
+    dates = np.repeat([0, 1, 2], 400)
+    calendar = dates * 100 + random.normal(size=1200) * 10
+    left = (random.random(1200) < np.where(dates == 2, 0.8, 0.2)).astype(np.int8)
+    X = np.stack([calendar, random.normal(size=1200)], axis=1).astype(np.float32)
+    panel = Panel(np.arange(1200) % 400, dates, X, left)
+    assert tell_the_date(panel).tolist() == [True, False]
+    assert tell_the_date(panel.take(dates == 1)).tolist() == [False, False]
+    pair = fit_pair(panel, CHURN, Recipe(trees=50, seeds=1, min_rows=20, feature_share=1.0))
+    assert pair.logistic.weights[0] == 0
+    assert pair.forest.boosters[0].feature_importance()[0] == 0
+    assert panel.X[:, 0].tolist() == X[:, 0].tolist()
+
+
+def test_monotone_training_holds_silence_to_its_direction():
+    held = config().model_copy(update={"training": config().training.model_copy(update={"monotone": True})})
+    bundle = learn(shop(), held, UNTIL)
+    names, X = bundle.fitted.names, np.repeat(bundle.sample.X[:1], 50, axis=0)
+    X[:, names.index("days_since_purchase")] = np.linspace(0, 200, 50)
+    assert (np.diff(bundle.predictors[CHURN].forest.raw_score(X)) >= -1e-12).all()
+    assert [f.direction for f in bundle.fitted.features if f.name == "purchase_count_28d"] == [-1]
+
+
 def test_shuffled_outcomes_teach_nothing():
     panel, later = made_panel(True), made_panel(True, seed=1)
     shuffled = Panel(
@@ -141,7 +178,7 @@ def test_bands_stay_apart_for_any_share_of_leavers():
 def models(auc_behind, loss_low):
     ahead = {"auc_behind": {"value": auc_behind, "interval": [auc_behind - 0.01, auc_behind + 0.01]}}
     ahead["log_loss_behind"] = {"value": 0.01, "interval": [loss_low, 0.02]}
-    return {"corredor": {}, "rfm": ahead}
+    return {"corredor": {}, "logistic": {"auc_behind": {"value": -1.0}}, "rfm": ahead}
 
 
 def test_the_verdict_says_better_only_when_it_is_beyond_chance():
@@ -160,7 +197,7 @@ def backtested():
 def test_a_backtest_trains_before_each_date_and_pools_what_came():
     found = backtested().to_json()
     assert found["dates"] == ["2021-06-10", "2021-07-10"] and found["horizon_days"] == 30
-    assert set(found["models"]) == {"corredor", "recency", "rfm", "bgnbd"}
+    assert set(found["models"]) == {"corredor", "logistic", "recency", "rfm", "bgnbd"}
     measures = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "calibration_slope")
     for m in (*measures, "lift_top_decile", "empc"):
         assert set(found["models"]["corredor"][m]) == {"value", "interval"}

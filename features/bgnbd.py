@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import betaln, gammaln
 
 Floats = npt.NDArray[np.float64]
+PULL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,18 @@ class BgNbd:
 
 
 def fit_bgnbd(x: Floats, t: Floats, age: Floats) -> BgNbd:
-    """Return the maximum-likelihood model of customers' repeats, last repeat and age (days)."""
-    age = np.maximum(age, 1e-3)
+    """Return the maximum-likelihood model of customers' repeats, last repeat and age (days).
+
+    A slight pull of the logarithms to 0 keeps parameters that the data do not tell from running away.
+    """
+    x, t, age = np.maximum(x, 0.0), np.maximum(t, 0.0), np.maximum(age, 1e-3)
 
     def loss(logs: Floats) -> float:
-        return -_log_likelihood(np.exp(logs), x, t, age)
+        return PULL * float((logs**2).sum()) - _log_likelihood(np.exp(logs), x, t, age)
 
     start = np.log([1.0, max(float(age.mean()) / max(float(x.mean()), 0.1), 1e-2), 0.5, 3.0])
-    found = minimize(loss, start, method="L-BFGS-B", bounds=[(-8.0, 11.0)] * 4)
-    return BgNbd(*(float(p) for p in np.exp(found.x)))
+    found = minimize(loss, start, method="L-BFGS-B", bounds=[(-6.0, 9.0)] * 4)
+    return BgNbd(*(float(np.round(p, 9)) for p in np.exp(found.x)))
 
 
 def _log_likelihood(parameters: Floats, x: Floats, t: Floats, age: Floats) -> float:
