@@ -62,7 +62,7 @@ class Training(Section):
     seed: int = 0
     threads: int = Field(1, ge=1)
     monotone: bool = False
-    """Hold each feature to the direction that its definition knows: a longer silence never lowers the risk."""
+    """Hold features to the direction that their definition knows: a longer silence never lowers the risk."""
 
 
 class Tracking(Section):

@@ -125,8 +125,9 @@ def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
 
 
 def tell_the_date(panel: Panel) -> npt.NDArray[np.bool_]:
-    """Return which features tell the oldest date of a panel from the newest, such as days since a start
-    that all share: a model would learn the calendar from them.
+    """Return which features tell the oldest date of a panel from the newest: bool[n_features].
+
+    Days since a start that all customers share are such a one: a model would learn the calendar from it.
     """
     sides = [np.flatnonzero(panel.as_of == date) for date in (panel.as_of.min(), panel.as_of.max())]
     if len(sides[0]) == len(panel):

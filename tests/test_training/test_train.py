@@ -121,7 +121,7 @@ def test_the_logistic_is_blended_in_only_where_it_earns_it(linear):
 
 
 def test_fewer_rounds_are_taken_where_more_learnt_noise():
-    noisy = Recipe(trees=400, seeds=1, learning_rate=0.3, min_rows=5, feature_share=1.0, row_share=1.0, l2=0.0)
+    noisy = Recipe(trees=400, seeds=1, learning_rate=0.3, min_rows=5, feature_share=1.0, l2=0.0)
     pair = fit_pair(made_panel(True), CHURN, noisy)
     gate = judge(pair, made_panel(True, seed=1), CHURN, 1)
     assert gate.rounds == 100
