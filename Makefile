@@ -39,8 +39,9 @@ check: $(TOOLS) ## Linters, types and import walls only
 format: $(TOOLS) ## Sort imports and format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: $(TOOLS) ## Measure the feature engine beside DuckDB, Polars and pandas
+bench: $(TOOLS) ## Measure the engine beside DuckDB, Polars and pandas, and a request beside an echo
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.features
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.request
 
 notebook: $(TOOLS) demo/corredor.toml ## Execute the notebooks again, in place
 	@$(BIN)/python -m pytest --nbmake --overwrite notebooks

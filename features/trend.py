@@ -29,8 +29,8 @@ def define(context: Context) -> Iterator[Feature]:
             "log",
             f"{name}.value",
             Words(
-                f"{label.en}: amounts vary by {{value}} (log)",
-                f"{label.es}: importes que varían {{value}} (log)",
+                f"{label.en}: amounts vary by a factor of {{value}}",
+                f"{label.es}: importes que varían por un factor de {{value}}",
             ),
         )
 

@@ -167,7 +167,8 @@ def _layer(rows: Rows) -> Any:
 def _legend(**more: Any) -> Any:
     import altair as alt
 
-    return alt.Legend(**{"title": None, "orient": "top", "labelFontSize": 12, "symbolStrokeWidth": 3, **more})
+    look = {"title": None, "orient": "top", "labelFontSize": 12, "symbolStrokeWidth": 3, "columnPadding": 24}
+    return alt.Legend(**{**look, **more})
 
 
 def _svg(chart: Any, words: Mapping[str, str], *, width: int = WIDTH, height: int = HEIGHT) -> str:
@@ -185,6 +186,7 @@ def _svg(chart: Any, words: Mapping[str, str], *, width: int = WIDTH, height: in
     }
     config = {
         "background": "transparent",
+        "padding": {"left": 36, "right": 12, "top": 6, "bottom": 6},  # where the page's font is wider
         "font": fonts,
         "view": {"stroke": None},
         "axis": {

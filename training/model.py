@@ -99,9 +99,7 @@ class Forest:
     def raw_score(self, X: npt.NDArray[Any], *, rounds: int | None = None) -> Floats:
         """Return log-odds before calibration, float64[n]; of each forest's first `rounds` trees only."""
         self._check(X)
-        bag = sum(
-            b.predict(X, raw_score=True, num_iteration=rounds, num_threads=1) for b in self.boosters
-        )
+        bag = sum(b.predict(X, raw_score=True, num_iteration=rounds, num_threads=1) for b in self.boosters)
         score: Floats = np.asarray(bag, dtype=np.float64) / len(self.boosters)
         if self.logistic is not None and self.share > 0:
             score = (1 - self.share) * score + self.share * self.logistic.raw_score(X)

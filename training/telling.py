@@ -186,6 +186,10 @@ def _fill(feature: Feature, value: float, language: Language) -> str:
 def _value(feature: Feature, value: float, language: Language) -> str:
     if feature.unit in ("probability", "share", "0-1"):
         return percent(value, language)
+    if feature.unit == "log probability":
+        return percent(math.exp(value), language)
+    if feature.unit in ("log", "log days"):
+        return number(math.exp(value), language)
     if feature.unit == "yes/no":
         return {"en": ("no", "yes"), "es": ("no", "sí")}[language][value > 0.5]
     if feature.unit == "stage":

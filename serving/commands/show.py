@@ -28,7 +28,7 @@ CHECK, CROSS = "✓", "✗"
 OURS = "corredor"
 MODELS = {
     "corredor": "Corredor",
-    "logistic": "logistic, all features",
+    "logistic": "logistic (all features)",
     "recency": "recency only",
     "rfm": "RFM logistic",
     "bgnbd": "BG/NBD",

@@ -36,7 +36,7 @@ ALLOWED = 1e-3
 
 
 def frozen_bundle() -> Bundle:
-    """Return the shop's bundle with bags of the frozen recipe: 4 forests of 400 trees for each question."""
+    """Return the shop's bundle with bags of the frozen recipe: 6 forests of 400 trees for each question."""
     shop = trained_shop()
     dates = np.array([START + d * DAY for d in range(150, 331, 30)])
     active = np.stack([bought(shop.histories, d - 60 * DAY, d) for d in dates], axis=1)

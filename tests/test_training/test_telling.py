@@ -8,6 +8,8 @@ from tests.test_training.shop import AS_OF, DAY, to_histories, trained_shop
 from training.scoring import score
 from training.telling import tell_feature, tell_reasons, tell_weight
 
+QUARTER = math.log(0.25)
+
 
 @pytest.fixture(scope="module")
 def shop():
@@ -72,6 +74,8 @@ def test_all_sentences_are_filled_in_both_languages(shop):
         ("yes/no", 1.0, "Calls: yes contacts so far", "Llamadas: sí contactos hasta ahora"),
         ("stage", 3.0, "Calls: fading contacts so far", "Llamadas: en declive contactos hasta ahora"),
         ("ratio", 2.25, "Calls: 2.2 contacts so far", "Llamadas: 2,2 contactos hasta ahora"),
+        ("log probability", QUARTER, "Calls: 25% contacts so far", "Llamadas: 25 % contactos hasta ahora"),
+        ("log days", math.log(9.0), "Calls: 9 contacts so far", "Llamadas: 9 contactos hasta ahora"),
         ("contacts", math.nan, "Calls: nothing known", "Llamadas: no consta"),
     ],
 )
