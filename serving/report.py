@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import tomllib
-from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,14 @@ from features.clock import local_date
 from features.durable import write_atomically
 from serving import charts
 from serving.batch import AtRiskList
-from training.bundle import CHURN, Bundle
+from serving.page import Words, heads, money
+from serving.trust import trust_section
+from training.bundle import Bundle
 from training.config import Config
 from training.preflight import Preflight
 from training.words import Language, number, percent
 
 FIRST_PAGE = 15
-MEASURES = (
-    *("auc", "average_precision", "log_loss", "brier"),
-    *("calibration_error", "calibration_slope", "lift_top_decile", "empc"),
-)
-OURS = "corredor"
-
-Words = Mapping[str, str]
 
 
 def write_report(found: AtRiskList, checked: Preflight, path: Path) -> Path:
@@ -51,7 +45,7 @@ def report_html(found: AtRiskList, checked: Preflight) -> str:
         "tiles": _tiles(found, words, language),
         "customers": _customers(found, language, words),
         "moments": _moments(bundle, words, language),
-        **_trust(bundle, config, words, language),
+        **trust_section(bundle, config, words, language),
         "spread": _spread(found, words, language),
         "data": _data(checked, words, language),
         "footer": _footer(bundle, config, words, language),
@@ -94,7 +88,7 @@ def _tiles(found: AtRiskList, words: Words, language: Language) -> list[dict[str
         },
     ]
     if s["value_at_risk"] is not None:
-        total = _money(s["value"], language, currency)
+        total = money(s["value"], language, currency)
         tiles.append(
             {
                 "value": number(round(s["value_at_risk"]), language),
@@ -139,7 +133,7 @@ def _spread(found: AtRiskList, words: Words, language: Language) -> dict[str, An
         "title": words["spread_title"],
         "text": words["spread_text"],
         "chart": charts.spread(rows, {**words, "customers": words["spread_customers"]}),
-        "columns": _heads((words["risk"],), (words["spread_customers"],)),
+        "columns": heads((words["risk"],), (words["spread_customers"],)),
         "rows": [
             [
                 f"{percent(r['low'], language)} – {percent(r['high'], language)}",
@@ -177,7 +171,7 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
             for level, ranked in sorted(levels.items())
         ]
         if rows:
-            heads = [
+            named = [
                 words["stage"] if grouping == "lifecycle" else "",
                 words["first"],
                 words["second"],
@@ -186,13 +180,13 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
             groups.append(
                 {
                     "title": words[f"by_{grouping}"],
-                    "columns": _heads(*heads),
+                    "columns": heads(*named),
                     "rows": [r + [""] * (4 - len(r)) for r in rows],
                 }
             )
     return {
         "chart": charts.bars(shown, {**words, **names}),
-        "columns": _heads(words["moment"], (words["weight"],), words["direction"]),
+        "columns": heads(words["moment"], (words["weight"],), words["direction"]),
         "rows": [
             [
                 r["moment"],
@@ -203,120 +197,6 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
         ],
         "groups": groups,
     }
-
-
-def _trust(bundle: Bundle, config: Config, words: Words, language: Language) -> dict[str, Any]:
-    """Return what the out-of-time test says: the verdict, the measures beside the baselines, the curves."""
-    measures = bundle.measures.get(CHURN) or {}
-    models = measures.get("models") or {}
-    found: dict[str, Any] = {
-        "verdict": bundle.verdict or words["no_verdict"],
-        "better": bool(bundle.beats_baselines),
-        "tested": words["not_tested"],
-        "measures": None,
-        "curves": [],
-    }
-    if not models:
-        return found
-    curves = measures.get("curves") or {}
-    if curves:
-        dates = ", ".join(str(d) for d in measures.get("dates", []))
-        found["tested"] = words["tested"].format(
-            snapshots=number(curves["snapshots"], language),
-            churners=number(curves["churners"], language),
-            dates=dates,
-        )
-        found["curves"] = _curves(curves, config, words, language)
-    ranked = sorted(models, key=lambda name: (name != OURS, -_auc(models, name)))
-    shown = [
-        {
-            "model": words.get(f"model_{name}", name.replace("_", " ")),
-            "ours": name == OURS,
-            "value": _auc(models, name),
-            "low": _interval(models[name]["auc"])[0],
-            "high": _interval(models[name]["auc"])[1],
-        }
-        for name in ranked
-        if models[name].get("auc") is not None
-    ]
-    present = [m for m in MEASURES if any(models[name].get(m) is not None for name in ranked)]
-    found["measures"] = {
-        "chart": charts.comparison(shown, {**words, "measure": words["auc"]}),
-        "columns": _heads(words["model"], *((words[m],) for m in present)),
-        "rows": [
-            [
-                words.get(f"model_{name}", name.replace("_", " ")),
-                *(_measured(models[name].get(m), language) for m in present),
-            ]
-            for name in ranked
-        ],
-    }
-    return found
-
-
-def _curves(
-    curves: Mapping[str, Any], config: Config, words: Words, language: Language
-) -> list[dict[str, Any]]:
-    currency, economy = config.project.currency, config.value
-    tenth = min(curves["gains"], key=lambda r: abs(r["share"] - 0.1))
-    best = max(curves["profit"], key=lambda r: r["profit"])
-    reach = {"churners": words["churners"], "value": words["their_value"], "random": words["random"]}
-    axes = {"contacted": words["contacted"], "reached": words["reached"]}
-    profit_words = {
-        **words,
-        "contacted": words["contacted"],
-        "profit": words["profit"].format(currency=currency),
-    }
-    return [
-        {
-            "title": words["reliability_title"],
-            "text": words["reliability_text"],
-            "chart": charts.reliability(curves["reliability"], words),
-            "columns": _heads(*((words[k],) for k in ("predicted", "observed", "interval", "snapshots"))),
-            "rows": [
-                [
-                    percent(b["predicted"], language),
-                    percent(b["observed"], language),
-                    f"{percent(b['low'], language)} – {percent(b['high'], language)}",
-                    number(b["snapshots"], language),
-                ]
-                for b in curves["reliability"]
-            ],
-        },
-        {
-            "title": words["gains_title"],
-            "text": words["gains_text"].format(
-                captured=percent(tenth["captured"], language),
-                lift=number(tenth["lift"] or 1.0, language, decimals=1),
-            ),
-            "chart": charts.gains(curves["gains"], {**words, **reach, **axes}),
-            "columns": _heads((words["contacted"],), (words["churners"],), (words["their_value"],)),
-            "rows": [
-                [
-                    percent(r["share"], language),
-                    percent(r["captured"], language),
-                    "·" if r["value_captured"] is None else percent(r["value_captured"], language),
-                ]
-                for r in curves["gains"][::5]
-            ],
-        },
-        {
-            "title": words["profit_title"],
-            "text": words["profit_text"].format(
-                clv=_money(economy.empc_clv, language, currency),
-                incentive=_money(economy.empc_incentive, language, currency),
-                contact=_money(economy.empc_contact, language, currency),
-                acceptance=percent(economy.empc_alpha / (economy.empc_alpha + economy.empc_beta), language),
-                best=percent(best["share"], language),
-            ),
-            "chart": charts.profit(curves["profit"], profit_words),
-            "columns": _heads((words["contacted"],), (profit_words["profit"],)),
-            "rows": [
-                [percent(r["share"], language), number(r["profit"], language, decimals=2)]
-                for r in curves["profit"][::5]
-            ],
-        },
-    ]
 
 
 def _data(checked: Preflight, words: Words, language: Language) -> dict[str, Any]:
@@ -338,8 +218,8 @@ def _data(checked: Preflight, words: Words, language: Language) -> dict[str, Any
         [name, *(number(intake[k], language) for k in ("rows", "kept", "duplicates", "quarantined"))]
         for name, intake in checked.intake.items()
     ]
-    heads = _heads(words["table"], *((words[k],) for k in ("rows_in", "kept", "duplicates", "quarantined")))
-    found: dict[str, Any] = {"said": said, "columns": heads, "rows": rows, "silences": None}
+    counted = heads(words["table"], *((words[k],) for k in ("rows_in", "kept", "duplicates", "quarantined")))
+    found: dict[str, Any] = {"said": said, "columns": counted, "rows": rows, "silences": None}
     clock = checked.regularity
     if clock.curve:
         axes = {**words, "days": words["silence_days"], "returned": words["silence_returned"]}
@@ -347,7 +227,7 @@ def _data(checked: Preflight, words: Words, language: Language) -> dict[str, Any
         found["silences"] = {
             "chart": charts.silences(points, axes, marked=clock.horizon_days),
             "text": words["silences_text"].format(days=clock.horizon_days),
-            "columns": _heads(
+            "columns": heads(
                 (words["silence_days"],), (words["silence_returned"],), (words["silence_count"],)
             ),
             "rows": [
@@ -370,10 +250,6 @@ def _footer(bundle: Bundle, config: Config, words: Words, language: Language) ->
     return [words["foot_explain"], model]
 
 
-def _money(amount: float, language: Language, currency: str) -> str:
-    return f"{number(amount, language)} {currency}"
-
-
 def _leaving(config: Config, words: Words) -> str:
     churn = config.churn
     labels = config.touchpoints
@@ -388,31 +264,6 @@ def _leaving(config: Config, words: Words) -> str:
         horizon=churn.horizon_days,
         gap_text=gap,
     )
-
-
-def _heads(*heads: str | tuple[str]) -> list[dict[str, Any]]:
-    """Return table heads; a head in a tuple is of a column of numbers."""
-    return [
-        {"head": h[0], "number": True} if isinstance(h, tuple) else {"head": h, "number": False}
-        for h in heads
-    ]
-
-
-def _interval(measure: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = measure.get("interval") or [measure["value"]] * 2
-    return float(low), float(high)
-
-
-def _measured(measure: Mapping[str, Any] | None, language: Language) -> str:
-    if measure is None:
-        return "·"
-    text, *ends = (number(v, language, decimals=3) for v in (measure["value"], *_interval(measure)))
-    return f"{text} ({ends[0]} – {ends[1]})" if "interval" in measure else text
-
-
-def _auc(models: Mapping[str, Any], name: str) -> float:
-    measure = models[name].get("auc")
-    return 0.0 if measure is None else float(measure["value"])
 
 
 def _marked(value: Any, markup: Any, *, key: str = "") -> Any:
