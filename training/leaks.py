@@ -12,6 +12,10 @@ allowed for, little is left that honest collecting can explain, and holders who 
 thirds as often are named. Which value it is may be a real trait: there it takes a quarter. Both are
 bounds beyond chance, and limits, not proofs: a leak that shifts risk by less passes, and an honest
 column that shifts it by more is refused until `known_since` vouches for it.
+
+Two more signs are looked for. What was collected at the end tells the more the nearer a date is to it: an
+effect of at least a half that grows clearly from the older to the newer dates is named too. And a column
+that says the same as the customers' own log at its end (`training.restated`) was made from it.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import f as f_distribution
+from scipy.stats import norm
 
 from features.histories import ALWAYS, Histories, Ledger
 from training.baselines import NO_PENALTY, behaviour
@@ -29,69 +34,22 @@ from training.config import Config
 from training.labels import Bools, Ints, churn_labels, eligible
 from training.model import fit_logistic
 from training.panel import MOST_ROWS, panel_dates
+from training.restated import restated_columns
+from training.suspects import KNOWN_OTHERWISE, Suspect
 
 Floats = npt.NDArray[np.float64]
 
 TOO_GOOD_TO_HAVE, TOO_GOOD_TO_BE = 2 / 3, 1 / 4
 """Leaving this many times less often than comparable customers is too much for having a value at all,
 and for which value it is."""
+STRONG, GROWS = 1 / 2, 3 / 4
+"""On the newer dates less than half of the leavers to expect, and less than three quarters of that share on
+the older ones, beyond chance."""
 CHANCE = 0.001
 """Chance of naming any column of a table that is clean."""
 LEAST_CUSTOMERS = 20
 MOST_LEVELS = 20
 STRATA = 20
-KNOWN_OTHERWISE = ("customer_id", "valid_from", "recorded_at", "since", "value")
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A table or column that separates stayers from leavers more than could be known at the time.
-
-    `column` is None when having a row at all does it; `group` says who hardly leaves: `with`, `without`
-    (a value), or `level` (then `level` names it). `expected` are the leavers among their snapshots if
-    they left like comparable others, `observed` those who did.
-    """
-
-    table: str
-    column: str | None
-    group: str
-    level: str | None
-    customers: int
-    observed: int
-    expected: float
-    at_most: float
-    """Upper bound of observed / expected, chance and the number of tests allowed for."""
-
-    @property
-    def name(self) -> str:
-        """The key for `[features] known_since`."""
-        return self.table if self.column is None else f"{self.table}.{self.column}"
-
-    def sentence(self, language: str = "en") -> str:
-        """Return the warning for a person."""
-        where, facts = self.name, (self.customers, self.observed, self.expected)
-        if language == "es":
-            who = {
-                "with": "que tienen fila" if self.column is None else "que tienen valor",
-                "without": "que no tienen fila" if self.column is None else "que no tienen valor",
-                "level": f"con {self.level!r}",
-            }[self.group]
-            return (
-                f"{where}: los {facts[0]:,} clientes {who} se van mucho menos ({facts[1]} veces; por su "
-                f"comportamiento se esperaban {facts[2]:.0f}). Parece recogido después, de quienes seguían: "
-                f"queda fuera del modelo. Si se sabía antes, indíquelo en [features.known_since]."
-            )
-        who = {
-            "with": "who have a row" if self.column is None else "who have a value",
-            "without": "who have no row" if self.column is None else "who have no value",
-            "level": f"with {self.level!r}",
-        }[self.group]
-        return (
-            f"{where}: the {facts[0]:,} customers {who} leave far less often ({facts[1]} times, where their "
-            f"behaviour leads to expect {facts[2]:.0f}). It looks collected later, from those who were "
-            "still there, so it is left out of the model. If it was known before, say since when in "
-            f'[features.known_since]: "{where}" = "2020-01-01".'
-        )
 
 
 def find_leaks(histories: Histories, config: Config, until_us: int) -> list[Suspect]:
@@ -116,12 +74,13 @@ def find_leaks(histories: Histories, config: Config, until_us: int) -> list[Susp
         tests = [_compare(rows, members, universe, late) for late in (None, False, True)]
         limit = TOO_GOOD_TO_BE if group == "level" else TOO_GOOD_TO_HAVE
         chance = CHANCE / 2 / (len(tests) * len(tests_of[group == "level"]))
+        grown = _growth(tests[1], tests[2], chance)
         for test in tests:
-            if test is not None and (bound := test.bound(chance)) < limit:
+            if test is not None and ((bound := test.bound(chance)) < limit or (grown and test is tests[2])):
                 seen = int(members.sum()), test.observed, test.expected
-                found.append(Suspect("customers", column, group, level, *seen, bound))
+                found.append(Suspect("customers", column, group, level, *seen, bound, bound >= limit))
                 break
-    return _told_once(found)
+    return _told_once([*found, *restated_columns(histories.known_before(until_us), config, until_us)])
 
 
 def left_out(suspects: list[Suspect], histories: Histories) -> tuple[str, ...]:
@@ -264,6 +223,16 @@ def _compare(rows: _Rows, members: Bools, universe: Bools, late: bool | None) ->
     excess = (np.bincount(customer, weights=left - rate[stratum]) ** 2).sum()
     spread = max(1.0, float(excess / max((rate * (1 - rate) * (n_in + n_out)).sum(), 1e-9)))
     return _Comparison(observed, expected, spread, expected**2 / max(float(variance), expected))
+
+
+def _growth(older: _Comparison | None, newer: _Comparison | None, chance: float) -> bool:
+    """Return whether a strong effect on the newer dates is clearly stronger than on the older ones."""
+    if older is None or newer is None or not older.observed:
+        return False
+    ratios = [(c.observed + 0.5) / c.expected for c in (older, newer)]
+    spread = sum(c.spread / (c.observed + 0.5) + 1 / c.weight for c in (older, newer))
+    upper = ratios[1] / ratios[0] * float(np.exp(norm.isf(chance) * np.sqrt(spread)))
+    return ratios[1] < STRONG and ratios[1] < GROWS * ratios[0] and upper < 1
 
 
 def _told_once(found: list[Suspect]) -> list[Suspect]:

@@ -13,9 +13,10 @@ from features.histories import Histories
 from training.config import Config
 from training.ideas import Idea, dark_ideas
 from training.labels import churn_labels, eligible
-from training.leaks import Suspect, find_leaks
+from training.leaks import find_leaks
 from training.panel import panel_dates
 from training.regularity import Regularity, regularity
+from training.suspects import Suspect
 
 MIN_CUSTOMERS = 100
 MIN_OF_EACH = 30

@@ -105,6 +105,36 @@ def test_a_number_from_the_future_is_named():
     assert [s.name for s in shop.find(days_still_with_us=future)[0]] == ["customers.days_still_with_us"]
 
 
+def test_a_status_that_tells_the_more_the_later_is_named():
+    """Who was still there 60 days after the end: too weak for the limit, but it grows towards the end."""
+    shop = Shop(customers=3_000)
+    later = ["yes" if left > DAYS + 60 or shop.random.random() < 0.25 else "no" for left in shop.leaves]
+    found, without = shop.find(segment=later)
+    assert without == ("segment",)
+    assert found[0].grew and "the more so the later" in found[0].sentence("en")
+    assert "cuanto más reciente" in found[0].sentence("es")
+
+
+def test_what_was_made_from_the_log_at_its_end_is_named_by_what_it_restates():
+    shop = Shop()
+    last, days = {}, {}
+    for who, when in zip(shop.touchpoints["customer_id"], shop.touchpoints["occurred_at"], strict=True):
+        last[who] = max(last.get(who, 0), when)
+        days.setdefault(who, set()).add(when // DAY)
+    everyone = [shop.name(c) for c in range(shop.n)]
+    silence = [float(DAYS - (last[w] - START) / DAY) if w in last else None for w in everyone]
+    visits = [float(len(days.get(w, ()))) for w in everyone]
+    loyal = [None if v is None else "yes" if v < 20 else "no" for v in silence]
+    noise = [float(u) for u in shop.random.random(shop.n)]
+    found, without = shop.find(silence=silence, visits=visits, segment=loyal, noise=noise)
+    assert without == ("segment", "silence", "visits")
+    told = {s.column: s.sentence("en") for s in found}
+    assert "the same as the days of activity at the end" in told["visits"]
+    assert "known_since" in told["visits"]
+    restated = [s.sentence("es") for s in found if s.restates is not None]
+    assert restated and all("dice lo mismo que" in sentence for sentence in restated)
+
+
 def test_what_the_configuration_vouches_for_is_kept():
     shop = Shop()
     status = ["closed" if gone else "open" for gone in shop.leaves < DAYS]
