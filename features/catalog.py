@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features import contacts, pace, principality, profile, switching_costs, trend
+from features import contacts, experience, pace, principality, profile, switching_costs, trend
 from features.definition import Context, Feature, Words
 from features.engine import Plan
 from features.errors import CorredorError
@@ -28,6 +28,7 @@ FAMILIES = {
     "contacts": contacts.define,
     "trend": trend.define,
     "pace": pace.define,
+    "experience": experience.define,
     "profile": profile.define,
     "switching_costs": switching_costs.define,
     "principality": principality.define,
@@ -67,7 +68,8 @@ class FittedFeatures:
     def plan_of(self, features: Sequence[Feature]) -> Plan:
         """Compile some definitions only."""
         outputs = [f.expression for f in features]
-        return Plan(outputs, self.context.vocabulary.tags, day_offset=self.context.day_offset)
+        v = self.context.vocabulary
+        return Plan(outputs, v.tags, day_offset=self.context.day_offset, standards=v.standards)
 
     @cached_property
     def names(self) -> list[str]:

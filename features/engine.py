@@ -17,6 +17,10 @@ from features.arithmetic import OPERATIONS, evaluate
 from features.expressions import AS_OF_DAYS, Expr, Rows, Tag
 from features.histories import Histories
 from features.kernels import (
+    ANSWER_DAYS,
+    ANSWER_LAST,
+    ANSWER_LEAST,
+    ANSWER_MOST,
     DAY_MEASURES,
     DAYS,
     DECAY,
@@ -33,7 +37,7 @@ from features.kernels import (
     WEEKS,
     walk,
 )
-from features.measures import measure_scale, measure_values
+from features.measures import STANDARDS, Standards, measure_scale, measure_values
 from features.streams import NULL, Contact, Ints, Stream
 
 Tagger = Callable[[str, Contact], frozenset[Tag]]
@@ -49,6 +53,7 @@ class _StreamPlan:
     slots: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
     fades: dict[tuple[frozenset[Tag], str, float], int] = field(default_factory=dict)
     tracks: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
+    answers: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
     dimensions: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
     measures: list[str] = field(default_factory=list)
     facts: list[tuple[int, int, int, int, int]] = field(default_factory=list)
@@ -69,15 +74,24 @@ class _StreamPlan:
 class Plan:
     """Expressions compiled to tables that the kernels read."""
 
-    def __init__(self, outputs: Sequence[Expr], tagger: Tagger, *, day_offset: int = 0) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Expr],
+        tagger: Tagger,
+        *,
+        day_offset: int = 0,
+        standards: Callable[[Contact], Standards] | None = None,
+    ) -> None:
         """Compile.
 
         Args:
             outputs: one expression per feature.
             tagger: what is true of a contact.
             day_offset: µs by which local days begin after UTC days.
+            standards: what is promised of a touchpoint, for the measures that are set against it.
         """
         self.tagger = tagger
+        self.standards = standards
         self.day_offset = day_offset
         self.windows: list[int] = []
         self._streams: dict[str, _StreamPlan] = {}
@@ -138,6 +152,16 @@ class Plan:
             code = {"last": TRACK_LAST, "first": TRACK_FIRST, "value": TRACK_VALUE}[key[0]]
             scale = measure_scale(key[1])
             number = plan.tracks.setdefault((tags, key[1]), len(plan.tracks))
+            plan.measure(key[1])
+        elif kind == "answer":
+            code = {
+                "days": ANSWER_DAYS,
+                "last": ANSWER_LAST,
+                "least": ANSWER_LEAST,
+                "most": ANSWER_MOST,
+            }[key[0]]
+            scale = measure_scale(key[1])
+            number = plan.answers.setdefault((tags, key[1]), len(plan.answers))
             plan.measure(key[1])
         elif kind == "distinct":
             code, window = DISTINCT, self._window(key[1])
@@ -244,7 +268,11 @@ class Plan:
         def column(measure: str) -> Ints:
             if measure not in unpacked:
                 packed = stream.values.get(measure)
-                unpacked[measure] = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)
+                given = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)
+                if measure in STANDARDS and name == "touchpoints" and self.standards is not None:
+                    usual = self._standards_of(stream.contacts)[STANDARDS.index(measure)]
+                    given = np.where(given == NULL, usual[stream.contact[low:high]], given)
+                unpacked[measure] = given
             return unpacked[measure]
 
         values = np.empty((len(plan.measures), high - low), np.int64)
@@ -276,7 +304,7 @@ class Plan:
         plan = self._streams[name]
         tags = [self._tags(name, c) for c in stream.contacts]
         entries = [self._entries(name, c) for c in stream.contacts]
-        adds, counts, fades, marks = (_joined([e[i] for e in entries]) for i in range(4))
+        adds, counts, fades, marks, replies = (_joined([e[i] for e in entries]) for i in range(5))
         codes = np.full((len(plan.dimensions), len(tags)), -1, np.int64)
         for (wanted, name_of), d in plan.dimensions.items():
             place = stream.fields.index(name_of)
@@ -288,7 +316,8 @@ class Plan:
         active = np.array([("activity", True) in t for t in tags], np.int8)
         sizes = [len(plan.slots), len(plan.fades), len(plan.tracks), int(codes.max(initial=0)) + 1]
         sizes += [self.day_offset, int(plan.paced), sum(plan.measure(m) < 0 for _, m in plan.slots)]
-        tables = (adds, counts, fades, marks, codes, active, np.array(sizes, np.int64))
+        sizes.append(len(plan.answers))
+        tables = (adds, counts, fades, marks, replies, codes, active, np.array(sizes, np.int64))
         if len(self._tables) > 64:  # requests bring ever new sets of contacts
             self._tables.clear()
         self._tables[name, stream.contacts] = tables
@@ -305,12 +334,18 @@ class Plan:
                 [s for s in slots if s[2] < 0],
                 [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()],
                 [(t, i, plan.measure(m)) for (t, m), i in plan.tracks.items()],
+                [(t, i, plan.measure(m)) for (t, m), i in plan.answers.items()],
             )
             entries = tuple(_of_contact(tags, wanted) for wanted in groups)
             if len(self._by_entry) > 20_000:
                 self._by_entry.clear()
             self._by_entry[name, contact] = entries
         return entries
+
+    def _standards_of(self, contacts: tuple[Contact, ...]) -> Ints:
+        """Return int64[len(STANDARDS), contacts]: what is promised of each contact, NULL where nothing is."""
+        assert self.standards is not None
+        return np.array([self.standards(c) for c in contacts], np.int64).reshape(-1, len(STANDARDS)).T
 
     def _tags(self, name: str, contact: Contact) -> frozenset[Tag]:
         tags = self._by_contact.get((name, contact))

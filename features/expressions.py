@@ -207,6 +207,14 @@ class Rows:
         """Return the measure of the last row; not known without one."""
         return self._fact("track", "value", measure)
 
+    def days_since_answer(self, measure: str) -> Expr:
+        """Return days from the last row that has a value of a measure; not known without one."""
+        return self._fact("answer", "days", measure)
+
+    def answer(self, measure: str, which: str = "last") -> Expr:
+        """Return the `last`, `least` or `most` value of a measure so far; not known without one."""
+        return self._fact("answer", which, measure)
+
     def distinct(self, field: str, window: int | None = None) -> Expr:
         """Return how many different values of a field of the contact there are (no value: not counted)."""
         return self._fact("distinct", field, window)

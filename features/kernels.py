@@ -29,6 +29,7 @@ GAP_LOGS = np.rint(1e6 * np.log(np.maximum(np.arange(4096), 1))).astype(np.int64
 
 # What a fact reads: first column of the fact tables.
 SUM, DECAY, TRACK_LAST, TRACK_FIRST, TRACK_VALUE, DISTINCT, DAYS, WEEKS, PACE = range(9)
+ANSWER_DAYS, ANSWER_LAST, ANSWER_LEAST, ANSWER_MOST = range(9, 13)
 DAY_MEASURES = ("days", "gaps", "gap_logs", "gap_log_squares")
 """What a new day of activity adds to a decayed sum; numbered -3, -4…"""
 PACE_STATISTICS = (
@@ -63,9 +64,11 @@ def walk(
     counts: Any,  # (ptr, slot, measure) by contact: running numbers of rows (-1) or contacts (-2)
     fades: Any,  # (ptr, fade, measure) by contact: decayed sums; -3 to -6 are DAY_MEASURES
     marks: Any,  # (ptr, track, measure) by contact: last and first rows
+    replies: Any,  # (ptr, answer, measure) by contact: rows that have a value of the measure
     codes: Any,  # int64[dimensions, contacts], -1 where the field does not count
     active: Any,  # int8[contacts]
-    sizes: Any,  # int64[7]: slots, fades, tracks, codes of a dimension, day offset µs, pace asked, counts
+    sizes: Any,  # int64[8]: slots, fades, tracks, codes of a dimension, day offset µs, pace asked, counts,
+    #              answers
     powers: Any,  # float64[fades, MAX_FADE]
     edges: Any,  # int64[edges] µs, ascending
     edge_of: Any,  # int64[dates]
@@ -92,6 +95,7 @@ def walk(
     day_notes = np.zeros((n_edges, 6), np.int64)  # days, last day, next day; weeks, last, next week
     faded = np.empty(n_fades, np.float64)
     track = np.empty((n_tracks, 3), np.int64)
+    answer = np.empty((sizes[7], 4), np.int64)  # moment and value of the last, the least, the most
     seen = np.full((n_dims, n_codes), NULL)
     touched = np.empty((n_dims, n_codes), np.int64)
     n_touched = np.zeros(n_dims, np.int64)
@@ -114,6 +118,8 @@ def walk(
                 faded[f] = 0.0
             for t in range(n_tracks):
                 track[t, 0] = track[t, 1] = track[t, 2] = NULL
+            for t in range(answer.shape[0]):
+                answer[t, 0] = NULL
             for g in range(gaps.size if paced else 0):
                 gaps[g] = 0
             fade_day = NULL
@@ -144,6 +150,10 @@ def walk(
                         if track[t, 1] == NULL:
                             track[t, 1] = now
                         track[t, 2] = values[m, row] if m >= 0 else 1
+                    for j in range(replies[0, c], replies[0, c + 1]):
+                        v = values[replies[2, j], row]
+                        if v != NULL:
+                            _reply(answer[replies[1, j]], now, v)
                     for dim in range(n_dims):
                         code = codes[dim, c]
                         if code >= 0:
@@ -213,8 +223,8 @@ def walk(
                     today = (edge - day_offset) // US_PER_DAY
                     _note(
                         noted, block, lane, edge, e, date, facts, low_edge,
-                        day_notes, faded, powers, 0 if fade_day == NULL else today - fade_day, track, seen,
-                        touched, n_touched, edges, gaps, day_offset,
+                        day_notes, faded, powers, 0 if fade_day == NULL else today - fade_day, track, answer,
+                        seen, touched, n_touched, edges, gaps, day_offset,
                     )  # fmt: skip
                     date += 1
                     if late:
@@ -223,6 +233,16 @@ def walk(
                 for j in range(n_touched[dim]):
                     seen[dim, touched[dim, j]] = NULL
                 n_touched[dim] = 0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _reply(answer: Any, now: int, value: int) -> None:
+    """Take one value of a measure into what is known of its answers."""
+    first = answer[0] == NULL
+    answer[0] = now
+    answer[1] = value
+    answer[2] = value if first else min(answer[2], value)
+    answer[3] = value if first else max(answer[3], value)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -279,7 +299,7 @@ def _visit(gaps: Any, day: int, now: int) -> None:
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _note(
     noted: Any, block: int, lane: int, edge: int, e: int, date: int, facts: Any, low_edge: Any,
-     day_notes: Any, faded: Any, powers: Any, fade_days: int, track: Any, seen: Any,
+     day_notes: Any, faded: Any, powers: Any, fade_days: int, track: Any, answer: Any, seen: Any,
     touched: Any, n_touched: Any, edges: Any, gaps: Any, day_offset: int,
 ) -> None:  # fmt: skip
     """Write the facts of one snapshot that are not sums."""
@@ -295,6 +315,13 @@ def _note(
         elif kind == TRACK_VALUE:
             if track[a, 2] != NULL:
                 value = track[a, 2] / scale
+        elif kind >= ANSWER_DAYS:
+            if answer[a, 0] == NULL:
+                value = np.nan
+            elif kind == ANSWER_DAYS:
+                value = (edge - answer[a, 0]) / US_PER_DAY
+            else:
+                value = answer[a, kind - ANSWER_DAYS] / scale
         elif kind == DISTINCT:
             since = edges[low_edge[date, window]] if window >= 0 else NULL + 1
             count = 0

@@ -21,6 +21,58 @@ def _log_amount(column: Column) -> Ints:
     return np.where(amount == NULL, NULL, whole)
 
 
+Standards = tuple[int, ...]
+STANDARDS = ("adequate", "desired", "promised_minutes")
+"""What is promised of a contact by its kind (`[touchpoints.KIND]`), where the row itself says nothing."""
+
+
+def _both(a: Ints, b: Ints, result: Ints) -> Ints:
+    """Return a result of two columns, NULL where either has no value."""
+    return np.where((a == NULL) | (b == NULL), NULL, result)
+
+
+def _expectation_gap(column: Column) -> Ints:
+    perceived, expected = column("perceived"), column("expected")
+    return _both(perceived, expected, perceived - expected)
+
+
+def _adequacy(column: Column) -> Ints:
+    perceived, adequate = column("perceived"), column("adequate")
+    return _both(perceived, adequate, perceived - adequate)
+
+
+def _superiority(column: Column) -> Ints:
+    """Perceived less desired; a desired service that is not above the adequate one is no answer."""
+    perceived, desired, adequate = column("perceived"), column("desired"), column("adequate")
+    desired = np.where((adequate != NULL) & (desired != NULL) & (desired <= adequate), NULL, desired)
+    return _both(perceived, desired, perceived - desired)
+
+
+def _below_adequate(column: Column) -> Ints:
+    margin = _adequacy(column)
+    return np.where(margin == NULL, NULL, margin < 0)
+
+
+def _delight(column: Column) -> Ints:
+    margin = _superiority(column)
+    return np.where(margin == NULL, NULL, margin > 0)
+
+
+def _wait_excess(column: Column) -> Ints:
+    """Minutes waited beyond what is promised, 0 where the promise was kept."""
+    wait, promised = column("wait_minutes"), column("promised_minutes")
+    return _both(wait, promised, np.maximum(wait - promised, 0))
+
+
+def _only(flag: Callable[[Column], Ints]) -> Callable[[Column], Ints]:
+    """Return a measure that is 1 where a flag is, and has no value elsewhere."""
+
+    def only(column: Column) -> Ints:
+        return np.where(flag(column) > 0, 1, NULL)
+
+    return only
+
+
 def _log_amount_squared(column: Column) -> Ints:
     whole = _log_amount(column)
     return np.where(whole == NULL, NULL, whole * whole)
@@ -29,6 +81,15 @@ def _log_amount_squared(column: Column) -> Ints:
 DERIVED: dict[str, tuple[int, Callable[[Column], Ints]]] = {
     "log_amount": (1_000, _log_amount),
     "log_amount_squared": (1_000_000, _log_amount_squared),
+    "expectation_gap": (100, _expectation_gap),
+    "adequacy": (100, _adequacy),
+    "superiority": (100, _superiority),
+    "below_adequate": (1, _below_adequate),
+    "delight": (1, _delight),
+    "wait_excess": (1_000, _wait_excess),
+    "failure": (1, _only(_below_adequate)),
+    "delighted": (1, _only(_delight)),
+    "wait_broken": (1, _only(_wait_excess)),
 }
 """Name -> the scale of its integers, and how they follow from the columns."""
 
@@ -41,6 +102,10 @@ def measure_scale(name: str) -> int:
         return 1
     if name in DERIVED:
         return DERIVED[name][0]
+    if name == "desired":
+        return MEASURE_SCALES["adequate"]
+    if name == "promised_minutes":
+        return MEASURE_SCALES["wait_minutes"]
     return MEASURE_SCALES.get(name, NUMBER_SCALE)
 
 

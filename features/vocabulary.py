@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from features.expressions import Tag
 from features.histories import Histories
+from features.measures import STANDARDS, Standards, measure_scale
 from features.settings import Activity, DataSettings, Encounter, Flow, Stage, TouchpointKind
 from features.streams import NULL, Contact, Stream
 
@@ -30,6 +31,9 @@ class KindFacts:
     key: bool
     label_en: str
     label_es: str
+    adequate: float | None = None
+    desired: float | None = None
+    promised_minutes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Vocabulary:
     facts: Mapping[str, KindFacts]
     encounters: Mapping[str, Encounter]
     activity: tuple[str, ...]
+    answered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Measure of touchpoints (a survey answer, a wait) -> the kinds that have it."""
     groups: tuple[tuple[str, str | bool], ...] = ()
     """Stages, channels… that gather other contacts than any kind, or any group before them, does."""
 
@@ -83,6 +89,19 @@ class Vocabulary:
             tags.add(("activity", True))
         return frozenset(tags)
 
+    def promises(self, standard: str) -> bool:
+        """Return whether some kind has a standard: `adequate`, `desired` or `promised_minutes`."""
+        return any(getattr(facts, standard) is not None for facts in self.facts.values())
+
+    def standards(self, contact: Contact) -> Standards:
+        """Return what is promised of a touchpoint, in the order and scales of `STANDARDS`; NULL: nothing."""
+        facts = self.facts.get(contact[0] or "")
+        given = [None if facts is None else getattr(facts, name) for name in STANDARDS]
+        return tuple(
+            NULL if value is None else round(value * measure_scale(name))
+            for name, value in zip(STANDARDS, given, strict=True)
+        )
+
     def unseen(self, histories: Histories) -> dict[str, list[str]]:
         """Return the names of touchpoints that count as `other` because they are not in the vocabulary."""
         new: dict[str, set[str]] = {"kind": set(), "channel": set()}
@@ -105,6 +124,7 @@ class Vocabulary:
             **lists,
             groups=tuple((str(field), value) for field, value in d["groups"]),
             levels={k: tuple(v) for k, v in d["levels"].items()},
+            answered={k: tuple(v) for k, v in d["answered"].items()},
             facts={k: KindFacts(**v) for k, v in d["facts"].items()},
             encounters=dict(d["encounters"]),
         )
@@ -140,8 +160,7 @@ def fit_vocabulary(
     kinds, channels, _, outcomes, items = (_by_customers(touch, place) for place in range(5))
     amount_kinds: tuple[str, ...] = ()
     if "amount" in touch.values:
-        valued = np.unique(touch.contact[touch.values["amount"].unpack() != NULL])
-        amount_kinds = tuple(sorted({str(touch.contacts[c][0]) for c in valued}))
+        amount_kinds = tuple(sorted(_kinds_with(touch, "amount")))
     attributes = histories.streams.get("attributes")
     levels: dict[str, tuple[str, ...]] = {}
     numbers: list[str] = []
@@ -175,8 +194,19 @@ def fit_vocabulary(
             for c in sorted(channels)
         },
         activity=activity.kinds,
+        answered={
+            name: tuple(sorted(kinds_with))
+            for name in touch.values
+            if name != "amount" and (kinds_with := _kinds_with(touch, name))
+        },
     )
     return replace(vocabulary, groups=_telling_groups(vocabulary, _contacts(touch)))
+
+
+def _kinds_with(touch: Stream, measure: str) -> set[str]:
+    """Return the kinds of touchpoints that have values of a measure."""
+    valued = np.unique(touch.contact[touch.values[measure].unpack() != NULL])
+    return {str(touch.contacts[c][0]) for c in valued}
 
 
 def _telling_groups(vocabulary: Vocabulary, contacts: list[Contact]) -> tuple[tuple[str, str | bool], ...]:
@@ -218,6 +248,9 @@ def _fact(kind: str, settings: TouchpointKind) -> KindFacts:
         settings.key,
         label.en if label else plain,
         label.es if label else plain,
+        settings.adequate,
+        settings.desired,
+        settings.promised_minutes,
     )
 
 

@@ -28,10 +28,29 @@ ASPECTS = {
     "experience": Phrase("experience", "experiencia"),
     "response": Phrase("response", "respuesta"),
     "start": Phrase("beginning", "comienzo"),
+    "gap": Phrase("against what is promised", "frente a lo prometido"),
+    "failure": Phrase("failures", "fallos"),
+    "delight": Phrase("delights", "agrados"),
+    "promise": Phrase("promised times", "plazos prometidos"),
 }
+SCORES = {
+    "satisfaction": Phrase("satisfaction", "satisfacción"),
+    "nps": Phrase("recommendation (NPS)", "recomendación (NPS)"),
+    "effort": Phrase("effort", "esfuerzo"),
+    "effective": Phrase("needs met", "necesidades cubiertas"),
+    "easy": Phrase("ease", "facilidad"),
+    "enjoyable": Phrase("enjoyment", "agrado"),
+    "tangibles": Phrase("tangibles", "elementos tangibles"),
+    "reliability": Phrase("reliability", "fiabilidad"),
+    "responsiveness": Phrase("responsiveness", "capacidad de respuesta"),
+    "assurance": Phrase("assurance", "seguridad"),
+    "empathy": Phrase("empathy", "empatía"),
+}
+"""What surveys ask, 0 to 10, as people call it."""
 GROUPS = {
     "contact": Phrase("contacts", "contactos"),
     "impulse": Phrase("contacts from us", "contactos nuestros"),
+    "experience": Phrase("experience", "experiencia"),
     "item": Phrase("products", "productos"),
     "channel": Phrase("channels", "canales"),
     "profile": Phrase("profile", "perfil"),
@@ -63,7 +82,7 @@ def moment_words(moment: str, vocabulary: Vocabulary) -> Phrase:
     group, _, aspect = moment.rpartition(".")
     by_slug = {slug(k): k for k in vocabulary.facts}
     whose = GROUPS.get(group) or kind_words(by_slug.get(group, group), vocabulary)
-    what = ASPECTS.get(aspect, Phrase(aspect, aspect))
+    what = ASPECTS.get(aspect) or SCORES.get(aspect, Phrase(aspect, aspect))
     return Phrase(f"{whose.en}: {what.en}", f"{whose.es}: {what.es}")
 
 

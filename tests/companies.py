@@ -28,7 +28,8 @@ def configuration() -> DataSettings:
     kinds = {
         "purchase": TouchpointKind(stage="buy", flow="product"),
         "mail": TouchpointKind(stage="inform", direct=False, flow="information"),
-        "claim": TouchpointKind(stage="after-sales", key=True),
+        "claim": TouchpointKind(stage="after-sales", key=True, adequate=5, desired=8),
+        "call": TouchpointKind(promised_minutes=5, adequate=4),
     }
     return settings(windows_days=(7, 28, 56, 84, 364)).model_copy(update={"touchpoints": kinds})
 
@@ -68,13 +69,17 @@ def company(
             "kind": some(["purchase", "mail", "claim", "call", "rare"], n, [0.5, 0.25, 0.1, 0.14, 0.01]),
             "channel": some([None, "web", "store", "phone"], n),
             "direct": some([None, True, False], n, [0.8, 0.1, 0.1]),
-            "outcome": some([None, "done", "open"], n),
+            "outcome": some([None, "done", "open", "failed"], n),
             "item": some([None, "milk", "tea", "coffee", "fish"], n),
             "touchpoint_id": some([None, "a", "b"], n),
             "amount": [None if rng.random() < 0.3 else round(float(x), 2) for x in rng.normal(20, 15, n)],
             "wait_minutes": [
                 None if rng.random() < 0.7 else round(float(x), 1) for x in rng.exponential(5, n)
             ],
+            **{
+                score: [None if rng.random() < 0.6 else float(x) for x in rng.integers(0, 11, n)]
+                for score in ("expected", "perceived", "satisfaction", "nps", "effort", "empathy")
+            },
         }
     }
     n = customers

@@ -103,6 +103,15 @@ class Oracle:
             if what == "value":
                 return units(mine[-1], measure) / scale(measure) if has(mine[-1], measure) else NAN
             return (as_of - (mine[-1] if what == "last" else mine[0])["moment"]) / DAY
+        if kind == "answer":
+            what, measure = rest
+            given = [r for r in mine if has(r, measure)]
+            if not given:
+                return NAN
+            if what == "days":
+                return (as_of - given[-1]["moment"]) / DAY
+            whole = [units(r, measure) for r in given]
+            return {"last": whole[-1], "least": min(whole), "most": max(whole)}[what] / scale(measure)
         if kind == "decay":
             measure, half_life = rest
             today = (as_of - self.day_offset) // DAY

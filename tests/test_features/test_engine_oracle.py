@@ -188,6 +188,10 @@ def touchpoint_facts():
             some.days_since_first(),
             some.last("amount"),
             some.last("satisfaction"),
+            some.answer("satisfaction"),
+            some.answer("wait_minutes", "least"),
+            some.answer("amount", "most"),
+            some.days_since_answer("satisfaction"),
         ]
     for window in WINDOWS:
         exact += [ACTIVITY.days(window), ACTIVITY.weeks(window)]
