@@ -7,7 +7,6 @@ a request; see `features.kernels` for how, and why the bits agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,10 @@ from features.kernels import (
     ANSWER_LAST,
     ANSWER_LEAST,
     ANSWER_MOST,
-    DAY_MEASURES,
     DAYS,
     DECAY,
     DISTINCT,
     LANES,
-    MAX_FADE,
     PACE,
     PACE_STATISTICS,
     SUM,
@@ -38,37 +35,13 @@ from features.kernels import (
     walk,
 )
 from features.measures import STANDARDS, Standards, measure_scale, measure_values
+from features.noting import StreamPlan, entries_of, fact_tables, joined, powers_of
 from features.streams import NULL, Contact, Ints, Stream
 
 Tagger = Callable[[str, Contact], frozenset[Tag]]
 """Tells what is true of a contact of a stream."""
 
 CHUNK_SNAPSHOTS = 1024
-
-
-@dataclass
-class _StreamPlan:
-    """What to note while walking one stream."""
-
-    slots: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
-    fades: dict[tuple[frozenset[Tag], str, float], int] = field(default_factory=dict)
-    tracks: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
-    answers: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
-    dimensions: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
-    measures: list[str] = field(default_factory=list)
-    facts: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    paced: bool = False
-
-    def measure(self, name: str) -> int:
-        """Return the row of `values` for a measure; -1 for rows themselves, -2 for contacts."""
-        if name in ("lines", "contacts"):
-            return -1 if name == "lines" else -2
-        if name in DAY_MEASURES:
-            self.paced = True
-            return -3 - DAY_MEASURES.index(name)
-        if name not in self.measures:
-            self.measures.append(name)
-        return self.measures.index(name)
 
 
 class Plan:
@@ -94,7 +67,7 @@ class Plan:
         self.standards = standards
         self.day_offset = day_offset
         self.windows: list[int] = []
-        self._streams: dict[str, _StreamPlan] = {}
+        self._streams: dict[str, StreamPlan] = {}
         self._registers: dict[Expr, int] = {}
         self._program: list[tuple[int, int, int, int, int]] = []
         self._constants: list[float] = []
@@ -110,11 +83,11 @@ class Plan:
         straight = {p: f for f, p in enumerate(places) if p not in used and places.count(p) == 1}
         self._facts, written = {}, set()
         for name, stream in self._streams.items():
-            self._facts[name] = _fact_tables(stream, straight)
+            self._facts[name] = fact_tables(stream, straight)
             written |= {straight[f[3]] for f in stream.facts if f[0] == SUM and f[3] in straight}
         rest = [(p, f) for f, p in enumerate(places) if f not in written]
         self.outputs = np.ascontiguousarray(np.array(rest, np.int64).reshape(-1, 2).T)
-        self._powers = {n: _powers([f[2] for f in s.fades]) for n, s in self._streams.items()}
+        self.powers_of = {n: powers_of([f[2] for f in s.fades]) for n, s in self._streams.items()}
 
     def _register(self, e: Expr) -> int:
         if e not in self._registers:
@@ -137,7 +110,7 @@ class Plan:
         return self._registers[e]
 
     def _fact(self, register: int, stream: str, kind: str, tags: frozenset[Tag], *key: Any) -> None:
-        plan = self._streams.setdefault(stream, _StreamPlan())
+        plan = self._streams.setdefault(stream, StreamPlan())
         number, window, scale = 0, -1, 1
         if kind == "sum":
             code, scale = SUM, measure_scale(key[0])
@@ -287,7 +260,7 @@ class Plan:
             _NO_FLAGS if stream.opens is None else stream.opens[low:high],
             values,
             *tables,
-            self._powers[name],
+            self.powers_of[name],
             edges,
             edge_of,
             low_edge,
@@ -304,7 +277,7 @@ class Plan:
         plan = self._streams[name]
         tags = [self._tags(name, c) for c in stream.contacts]
         entries = [self._entries(name, c) for c in stream.contacts]
-        adds, counts, fades, marks, replies = (_joined([e[i] for e in entries]) for i in range(5))
+        adds, counts, fades, marks, replies = (joined([e[i] for e in entries]) for i in range(5))
         codes = np.full((len(plan.dimensions), len(tags)), -1, np.int64)
         for (wanted, name_of), d in plan.dimensions.items():
             place = stream.fields.index(name_of)
@@ -336,7 +309,7 @@ class Plan:
                 [(t, i, plan.measure(m)) for (t, m), i in plan.tracks.items()],
                 [(t, i, plan.measure(m)) for (t, m), i in plan.answers.items()],
             )
-            entries = tuple(_of_contact(tags, wanted) for wanted in groups)
+            entries = tuple(entries_of(tags, wanted) for wanted in groups)
             if len(self._by_entry) > 20_000:
                 self._by_entry.clear()
             self._by_entry[name, contact] = entries
@@ -358,61 +331,6 @@ class Plan:
 
 _NO_TIMES = np.zeros(0, np.int64)
 _NO_FLAGS = np.zeros(0, np.int8)
-
-
-def _of_contact(tags: frozenset[Tag], wanted: list[tuple[frozenset[Tag], int, int]]) -> Ints:
-    """Return int64[2, …]: target and measure of each entry that a contact adds to, by target."""
-    mine = sorted((target, measure) for needed, target, measure in wanted if needed <= tags)
-    return np.array(mine, np.int64).reshape(-1, 2).T
-
-
-def _joined(parts: list[Ints]) -> Ints:
-    """Return int64[3, …]: where each contact's entries begin, then (target, measure) of each entry."""
-    starts = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([part.shape[1] for part in parts], out=starts[1:])
-    n = int(starts[-1])
-    table = np.zeros((3, max(len(starts), n)), np.int64)
-    table[0, : len(starts)] = starts
-    if n:
-        table[1:, :n] = np.concatenate(parts, axis=1)
-    return table
-
-
-def _fact_tables(
-    plan: _StreamPlan, straight: dict[int, int]
-) -> tuple[npt.NDArray[np.float64], Ints, Ints, Ints, Ints]:
-    """Return the kernel's tables: scales of slots, sums to registers and to features, spans, other facts.
-
-    Slots that count rows come first, since they need no scale; `plan.slots` is renumbered so.
-    """
-    ordered = sorted(plan.slots, key=lambda slot: plan.measure(slot[1]) >= 0)
-    renumber = {plan.slots[slot]: i for i, slot in enumerate(ordered)}
-    plan.slots = {slot: i for i, slot in enumerate(ordered)}
-    sums = [(w, renumber[slot], register) for kind, slot, w, register, _ in plan.facts if kind == SUM]
-    summed: list[tuple[int, int]] = []
-    direct: list[tuple[int, int]] = []
-    spans = []
-    for window in sorted({w for w, _, _ in sums}):
-        of_window = [(slot, register) for w, slot, register in sums if w == window]
-        begin = len(summed), len(direct)
-        summed += [(slot, register) for slot, register in of_window if register not in straight]
-        direct += [(slot, straight[register]) for slot, register in of_window if register in straight]
-        spans.append((window, begin[0], len(summed), begin[1], len(direct)))
-    return (
-        np.array([measure_scale(measure) for _, measure in ordered], np.float64),
-        np.ascontiguousarray(np.array(summed, np.int64).reshape(-1, 2).T),
-        np.ascontiguousarray(np.array(direct, np.int64).reshape(-1, 2).T),
-        np.array(spans, np.int64).reshape(-1, 5),
-        np.array([f for f in plan.facts if f[0] != SUM], np.int64).reshape(-1, 5),
-    )
-
-
-def _powers(half_lives: list[float]) -> npt.NDArray[np.float64]:
-    """Return 2^(-days / half-life) for every fade and whole number of days; 0 at the last."""
-    days = np.arange(MAX_FADE, dtype=np.float64)
-    table = np.exp2(-days[None, :] / np.array(half_lives, np.float64).reshape(-1, 1))
-    table[:, -1] = 0.0
-    return table
 
 
 __all__ = ["Plan", "Rows", "Tagger"]
