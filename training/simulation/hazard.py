@@ -19,7 +19,7 @@ class Moment:
     """Kinds of touchpoint in which it can be seen."""
     sentence: str
     effect: tuple[float, float, float, float]
-    """Added to the log-hazard of leaving at once, by stage of life: new, growing, settled, fading."""
+    """Added to the log-hazard of leaving at its peak, by stage of life: new, growing, settled, fading."""
     half_life_days: float
     satisfaction: float
     """Added to satisfaction, which recovers slowly."""
@@ -33,62 +33,67 @@ MOMENTS = (
         "claim_open_too_long",
         ("claim", "claim_answer"),
         f"a claim is open for more than {ACCEPTED_CLAIM_DAYS} days",
-        (1.0, 1.5, 1.6, 1.2),
-        50.0,
+        (1.2, 1.8, 1.9, 1.5),
+        70.0,
         -0.7,
     ),
     Moment(
         "repair_wait_beyond_accepted",
         ("appointment", "repair"),
         f"a repair is waited for longer than {ACCEPTED_REPAIR_DAYS:.0f} days after its appointment",
-        (1.5, 1.4, 1.0, 0.9),
-        45.0,
+        (1.6, 1.5, 1.2, 1.0),
+        60.0,
         -0.5,
     ),
     Moment(
         "adviser_changed",
         ("adviser_meeting",),
         "the adviser changes",
-        (0.3, 1.0, 1.5, 1.1),
-        55.0,
+        (0.3, 1.2, 1.8, 1.3),
+        80.0,
         -0.3,
     ),
     Moment(
         "bill_above_expectation",
         ("bill",),
         f"a bill is more than {ACCEPTED_BILL} times the usual one",
-        (1.8, 1.4, 0.9, 1.2),
-        40.0,
+        (1.9, 1.6, 1.1, 1.3),
+        60.0,
         -0.5,
     ),
     Moment(
         "second_failure_not_recovered",
         ("repair", "recovery"),
         "a second repair fails, and so did the attempt to make up for the first",
-        (1.9, 2.0, 2.0, 1.8),
-        60.0,
+        (2.0, 2.1, 2.1, 1.8),
+        80.0,
         -1.2,
     ),
 )
 CLAIM, REPAIR, ADVISER, BILL, SECOND = range(len(MOMENTS))
-DECAY = np.array([0.5 ** (1 / moment.half_life_days) for moment in MOMENTS])[:, None]
+SINKS_IN = 0.04
+"""Share of what is still to be felt that is felt each day: nobody leaves at once."""
+_FADES = np.array([1 - 0.5 ** (1 / moment.half_life_days) for moment in MOMENTS])
+PEAK = (SINKS_IN / _FADES) ** (_FADES / (SINKS_IN - _FADES))
+"""By how much more than its peak an effect has to begin with, to be felt as slowly as that."""
+PEAK_DAYS = np.log(SINKS_IN / _FADES) / (SINKS_IN - _FADES)
 EFFECTS = np.array([moment.effect for moment in MOMENTS])
 
-BASE = -7.75
-SILENT = 0.00010
+BASE = -9.15
+SILENT = 0.00022
 """Daily hazard of leaving without any reason or sign, the same for all."""
 INVOLUNTARY = 0.00010
-LOCK = -1.9
+LOCK = -1.7
 JUST_FREE, JUST_FREE_DAYS = 0.6, 45
 WEIGHTS = {
-    "satisfaction": -0.36,
-    "emotional": -0.45,
-    "psychological": -0.25,
-    "learning": -0.32,
+    "satisfaction": -0.30,
+    "emotional": -0.32,
+    "psychological": -0.22,
+    "learning": -0.25,
     "benefit": -0.40,
     "price": 0.15,
     "price_while_rivals_advertise": 0.40,
-    "fading": 1.40,
+    "fading": 1.20,
     "main_relationship_elsewhere": 0.60,
 }
 """On the log-hazard: per point of satisfaction, per standard deviation of costs and price, else yes/no."""
@@ -99,8 +104,17 @@ def hit(people: People, moment: int, who: Ints, day: int) -> None:
     if not len(who):
         return
     effect = EFFECTS[moment][people.stage(day)[who]]
-    people.impact[moment, who] = np.maximum(people.impact[moment, who], effect)
+    to_come = PEAK[moment] * effect - people.impact[moment, who]
+    people.pending[moment, who] = np.maximum(people.pending[moment, who], to_come)
     people.satisfaction[who] = np.clip(people.satisfaction[who] + MOMENTS[moment].satisfaction, 0, 10)
+
+
+def sink_in(people: People) -> None:
+    """Let a day pass over what customers have lived through: felt more, then less."""
+    felt = SINKS_IN * people.pending
+    people.pending -= felt
+    people.impact *= 1 - _FADES[:, None]
+    people.impact += felt
 
 
 def hazard(people: People, day: int, company: Company) -> Floats:

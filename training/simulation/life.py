@@ -8,7 +8,7 @@ from training.simulation.chatter import chatter
 from training.simulation.company import Company, Floats, Ints
 from training.simulation.contracts import contracts, introduce, join, leave
 from training.simulation.dice import Dice
-from training.simulation.hazard import ADVISER, DECAY, INVOLUNTARY, hazard, hit
+from training.simulation.hazard import ADVISER, INVOLUNTARY, hazard, hit, sink_in
 from training.simulation.journeys import bills, claims, deliveries, faults
 from training.simulation.log import Ledger, Log
 from training.simulation.people import NEVER, People
@@ -24,7 +24,7 @@ def live(people: People, day: int, company: Company, dice: Dice, log: Log) -> li
     The same code lives the days that are written (`Ledger`) and those that the oracle imagines
     (`Nowhere`); only the former have newcomers, and contacts without an effect.
     """
-    people.impact *= DECAY
+    sink_in(people)
     if isinstance(log, Ledger):
         joining = np.flatnonzero((people.joined == day) & ~people.here)
         join(people, joining, day, company, dice, log)

@@ -56,6 +56,8 @@ class People:
     satisfaction: Floats
     impact: Floats
     """float64[n_moments, n]: what each moment of truth still adds to the log-hazard."""
+    pending: Floats
+    """float64[n_moments, n]: what is still to be felt of each."""
     fading: Bools
     wallet: Floats
     """Logit of our share of what they spend."""
@@ -162,6 +164,7 @@ def draw_people(numbers: Ints, company: Company, rng: np.random.Generator) -> Pe
         here=joined <= -BURN_IN,
         satisfaction=np.clip(content + rng.normal(0, 0.5, n), 0, 10),
         impact=np.zeros((N_MOMENTS, n)),
+        pending=np.zeros((N_MOMENTS, n)),
         fading=earlier & (rng.random(n) < 0.15),
         wallet=0.7 + 1.0 * rng.normal(size=n) + 0.25 * emotional,
         products=products,

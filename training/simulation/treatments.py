@@ -24,12 +24,10 @@ def effects(people: People, who: Ints, action: int, day: int) -> Floats:
     lately lived through something bad; who is quiet, or held by a commitment only, it reminds of leaving.
     """
     if action == 0:
-        return np.asarray(np.clip(-0.35 - 0.55 * people.price[who], -1.6, 0.45), np.float64)
-    hurt = np.asarray(people.impact[:, who].sum(axis=0))
-    held = people.committed_until[who] > day
-    return np.where(hurt > 0.4, -0.75, np.where(held, 0.5, 0.15)) + 0.1 * people.emotional[who] * (
-        hurt <= 0.4
-    )
+        return np.asarray(np.clip(-0.35 - 0.55 * people.price[who], -1.6, 0.45))
+    hurt = (people.impact + people.pending)[:, who].sum(axis=0)
+    calm = np.where(people.committed_until[who] > day, 0.5, 0.15) + 0.1 * people.emotional[who]
+    return np.asarray(np.where(hurt > 0.4, -0.75, calm))
 
 
 def outreach(people: People, day: int, company: Company, dice: Dice, log: Log) -> None:

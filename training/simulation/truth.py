@@ -15,6 +15,7 @@ from training.simulation.hazard import (
     JUST_FREE_DAYS,
     LOCK,
     MOMENTS,
+    PEAK_DAYS,
     SILENT,
     WEIGHTS,
 )
@@ -57,10 +58,11 @@ def truth_of(company: Company, customers: int, months: int) -> dict[str, Any]:
                 "kinds": list(moment.kinds),
                 "sentence": moment.sentence,
                 "log_hazard": dict(zip(STAGES, moment.effect, strict=True)),
+                "peaks_after_days": round(float(PEAK_DAYS[m]), 1),
                 "half_life_days": moment.half_life_days,
                 "satisfaction": moment.satisfaction,
             }
-            for moment in MOMENTS
+            for m, moment in enumerate(MOMENTS)
         ],
         "decoy": DECOY,
         "hazard": {
