@@ -33,6 +33,8 @@ SHARES = (0.0, 0.25, 0.5)
 """Shares of the logistic regression that are tried, in log-odds."""
 ROUNDS = (1.0, 0.5, 0.25)
 """Shares of the recipe's boosting rounds that are tried."""
+JUDGED_SEEDS = 2
+"""Seeds of the bag that is fitted only to judge what earns its place; more would not judge otherwise."""
 HELD_OUT_DATES = 3
 LEAST_DATES = 2
 TELLS_THE_DATE = 0.975
@@ -201,7 +203,8 @@ def fit_question(panel: Panel, question: str, config: Config) -> Fit:
         half = np.random.default_rng(recipe.seed).permutation(int(panel.customer.max(initial=0)) + 1) % 2 == 0
         early, late = (panel.take(half[panel.customer] == side) for side in (True, False))
     if learnable(early, question):
-        gate = judge(fit_pair(early, question, recipe), late, question, window)
+        few = replace(recipe, seeds=min(recipe.seeds, JUDGED_SEEDS))
+        gate = judge(fit_pair(early, question, few), late, question, window)
     return fit_through(panel, question, recipe, gate)
 
 
