@@ -6,7 +6,7 @@ Fitted on what was known before the first `as_of` of the panel, and kept in the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from features.bgnbd import fit_bgnbd
 from features.engine import Plan
 from features.expressions import ACTIVITY, Expr, exp, floor, larger
 from features.histories import Histories
+from features.holding import Percentiles, percentiles, signals
 from features.settings import Activity
 from features.vocabulary import Vocabulary
 
@@ -36,12 +37,14 @@ class Population:
     rates: half-life -> (shape, rate per day) of the gamma from which customers' rates are drawn.
     gaps: half-life -> mean and within-customer variance of log gaps, and how many gaps the mean weighs.
     dropout: r, alpha, a, b of BG/NBD, time in days.
+    signals: signal of a switching cost -> its percentiles in the population.
     """
 
     rates: Mapping[float, tuple[float, float]]
     gaps: Mapping[float, tuple[float, float, float]]
     dropout: tuple[float, float, float, float]
     customers: int = 0
+    signals: Mapping[str, Percentiles] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as JSON values."""
@@ -50,6 +53,7 @@ class Population:
             "gaps": [[h, *p] for h, p in self.gaps.items()],
             "dropout": list(self.dropout),
             "customers": self.customers,
+            "signals": {name: [list(part) for part in table] for name, table in self.signals.items()},
         }
 
     @classmethod
@@ -58,7 +62,8 @@ class Population:
         r, alpha, a, b = d["dropout"]
         rates = {float(h): (float(shape), float(rate)) for h, shape, rate in d["rates"]}
         gaps = {float(h): (float(m), float(v), float(w)) for h, m, v, w in d["gaps"]}
-        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]))
+        signals = {name: (tuple(edges), tuple(shares)) for name, (edges, shares) in d["signals"].items()}
+        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals)
 
 
 def fading(half_life: float, days: Expr) -> Expr:
@@ -93,17 +98,25 @@ def fit_population(
         outputs += [decayed_repeats(h), decayed_exposure(h, age), decayed_exposure(h / 2.0, age)]
     for h in GAP_HALF_LIVES:
         outputs += decayed_gaps(h)
+    held = signals(vocabulary)
+    first_signal = len(outputs)
+    outputs += [s.expression for s in held]
     plan = Plan(outputs, vocabulary.tags, day_offset=day_offset)
     table = plan.run(histories, np.array([fit_before]))[:, 0].astype(np.float64)
     table = table[table[:, 2] > 0]
+    told = {}
+    for place, signal in enumerate(held, first_signal):
+        if (shares := percentiles(table[:, place])) is not None:
+            told[signal.name] = shares
     if len(table) < LEAST_CUSTOMERS:
         weak = {h: (1.0, 30.0) for h in RATE_HALF_LIVES}
-        return Population(weak, {h: (2.5, 1.0, 3.0) for h in GAP_HALF_LIVES}, (1.0, 30.0, 1.0, 3.0))
+        gaps = {h: (2.5, 1.0, 3.0) for h in GAP_HALF_LIVES}
+        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), signals=told)
     ages, silence, days = table[:, :3].T
     rates = {h: _gamma_prior(*table[:, 3 + 3 * i : 6 + 3 * i].T) for i, h in enumerate(RATE_HALF_LIVES)}
     after = 3 + 3 * len(RATE_HALF_LIVES)
     gaps = {h: _gap_prior(*table[:, after + 3 * i :][:, :3].T) for i, h in enumerate(GAP_HALF_LIVES)}
-    return Population(rates, gaps, astuple(fit_bgnbd(days - 1, ages - silence, ages)), len(table))
+    return Population(rates, gaps, astuple(fit_bgnbd(days - 1, ages - silence, ages)), len(table), told)
 
 
 def _gamma_prior(counts: Floats, exposure: Floats, squared: Floats) -> tuple[float, float]:

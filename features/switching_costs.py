@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from features.definition import Context, Feature, Words
-from features.expressions import AS_OF_DAYS, Expr, Rows, coalesce
+from features.expressions import AS_OF_DAYS, Expr, Rows, coalesce, larger, unknown
+from features.holding import COSTS, cost_of, index, signals
 from features.vocabulary import slug
-
-FACETS = {
-    "emotional": ("emotional", "brand", "brand_relationship", "brand_relationship_loss"),
-    "psychological": ("psychological", "personal", "personal_relationship", "personal_relationship_loss"),
-    "learning": ("learning", "setup", "evaluation", "procedural", "economic_risk"),
-    "economic": ("economic", "benefit_loss", "monetary_loss", "financial"),
-}
-"""Surveyed facets by the switching cost they speak of: the procedural, financial and relational facets
-of Burnham, Frels and Mahajan (2003), J. Acad. Mark. Sci. 31(2); the split in four is ours."""
+from features.words import GROUPS
 
 
 def define(context: Context) -> Iterator[Feature]:
@@ -24,6 +17,7 @@ def define(context: Context) -> Iterator[Feature]:
         yield from _held(context)
     if "switching_costs" in context.vocabulary.streams:
         yield from _surveyed(context)
+    yield from _indices(context)
 
 
 def _state(*tags: tuple[str, str]) -> Rows:
@@ -102,9 +96,8 @@ def _held(context: Context) -> Iterator[Feature]:
 
 def _surveyed(context: Context) -> Iterator[Feature]:
     """Yield the last answers about switching costs, 0 to 100, by the cost they speak of."""
-    of_facet = {f: cost for cost, facets in FACETS.items() for f in facets}
     for facet in context.vocabulary.facets:
-        cost = of_facet.get(slug(facet), "economic")
+        cost = cost_of(facet)
         rows = Rows("switching_costs", ("facet", facet))
         yield Feature(
             f"switching_{slug(facet)}",
@@ -120,3 +113,35 @@ def _surveyed(context: Context) -> Iterator[Feature]:
             f"switching.{cost}",
             Words(f"{facet}: asked {{value}} days ago", f"{facet}: se preguntó hace {{value}} días"),
         )
+
+
+def _indices(context: Context) -> Iterator[Feature]:
+    """Yield the index of each switching cost, 0 to 100, and whether it was surveyed or only observed."""
+    held = signals(context.vocabulary)
+    for cost in COSTS:
+        mine = [s for s in held if s.cost == cost]
+        value = index(mine, context.population.signals)
+        if value is None:
+            continue
+        moment = f"switching.{cost}"
+        label = GROUPS[moment]
+        yield Feature(
+            f"switching_{cost}_index",
+            value,
+            "0-100",
+            moment,
+            Words(f"{label.en}: {{value}} of 100", f"{label.es}: {{value}} de 100"),
+            source="mean percentile of its signals in the population",
+        )
+        asked = [s for s in mine if s.surveyed and s.name in context.population.signals]
+        if asked:
+            known = 1.0 - unknown(asked[0].expression)
+            for signal in asked[1:]:
+                known = larger(known, 1.0 - unknown(signal.expression))
+            yield Feature(
+                f"switching_{cost}_surveyed",
+                known,
+                "yes/no",
+                moment,
+                Words(f"{label.en}: asked the customer, {{value}}", f"{label.es}: se le preguntó, {{value}}"),
+            )
