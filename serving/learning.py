@@ -63,7 +63,9 @@ def train_and_register(workspace: Workspace, until_us: int, step: Step) -> Train
     return Trained(champion_bundle(config, registered.version), registered, config)
 
 
-def run_backtest(workspace: Workspace, dates: Sequence[str] | None, step: Step) -> Backtest:
+def run_backtest(
+    workspace: Workspace, dates: Sequence[str] | None, step: Step, *, ablation: bool = False
+) -> Backtest:
     """Train and test at past dates; without dates, at the newest whose outcome is known.
 
     Raises:
@@ -77,7 +79,7 @@ def run_backtest(workspace: Workspace, dates: Sequence[str] | None, step: Step) 
         chosen = [as_of_us(date, zone) for date in dates]
     named = ", ".join(local_date(date, zone) for date in sorted(chosen))
     with step(f"training and testing at {named}") as advance:
-        return backtest(histories, config, chosen, tell=advance)
+        return backtest(histories, config, chosen, ablation=ablation, tell=advance)
 
 
 def plots(bundle: Bundle, config: Config) -> dict[str, bytes | str]:

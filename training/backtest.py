@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from features.catalog import FittedFeatures
 from features.clock import US_PER_DAY, local_date
 from features.errors import CorredorError
 from features.histories import Histories
+from training.ablation import Ablation, ablate, ablation_report
 from training.bundle import CHURN, PRINCIPALITY
 from training.config import Config
 from training.evaluate import measure
@@ -38,6 +40,8 @@ class Backtest:
     """Mean Jaccard index of each customer's top three moments, with other seeds, on the last date."""
     beats_baselines: bool | None
     verdict: str
+    ablation: Mapping[str, Mapping[str, Any]] | None = None
+    """What each family of features is worth; when it was asked for."""
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain JSON."""
@@ -52,6 +56,7 @@ class Backtest:
             "stability": {"top_moments": 3, "jaccard": self.stability},
             "beats_baselines": self.beats_baselines,
             "verdict": self.verdict,
+            **({} if self.ablation is None else {"ablation": dict(self.ablation)}),
         }
 
 
@@ -82,6 +87,7 @@ def backtest(
     config: Config,
     dates: Sequence[int] | None = None,
     *,
+    ablation: bool = False,
     tell: Callable[[float], None] | None = None,
 ) -> Backtest:
     """Train for each date on what was known and mature then, test on its customers, pool the dates.
@@ -90,6 +96,7 @@ def backtest(
         histories: all that is known; each training sees only what was known before its date.
         config: the configuration.
         dates: µs UTC; by default those of `backtest_dates`.
+        ablation: also train without each family of features, to tell what it is worth.
         tell: called with the share that is done.
 
     Raises:
@@ -100,7 +107,7 @@ def backtest(
         check_mature(histories, config, date)
     rounds = []
     for i, date in enumerate(chosen):
-        rounds.append(_round(histories, config, date, last=i == len(chosen) - 1))
+        rounds.append(_round(histories, config, date, last=i == len(chosen) - 1, ablation=ablation))
         if tell is not None:
             tell((i + 1) / len(chosen))
     found: dict[str, dict[str, Any]] = {}
@@ -120,6 +127,9 @@ def backtest(
         stability=rounds[-1].stability,
         beats_baselines=beats,
         verdict=verdict,
+        ablation=ablation_report([r.ablation for r in rounds if r.ablation], rounds[-1].fitted, config)
+        if ablation
+        else None,
     )
 
 
@@ -128,9 +138,11 @@ class _Round:
     tests: dict[str, Test]
     facts: dict[str, Any]
     stability: float | None
+    fitted: FittedFeatures
+    ablation: Ablation | None
 
 
-def _round(histories: Histories, config: Config, date: int, *, last: bool) -> _Round:
+def _round(histories: Histories, config: Config, date: int, *, last: bool, ablation: bool) -> _Round:
     known = histories.known_before(date)
     fitted, dates = fit_all_features(known, config, date, date)
     train = build_panel(known, config, fitted, dates, seed=config.training.seed)
@@ -142,7 +154,7 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool) -> _R
         "date": local_date(date, config.project.zone),
         "trained_on": {"dates": len(dates), "snapshots": len(train)},
     }
-    stability = None
+    stability, ablated = None, None
     for question in questions(config):
         rows = later.take(later.outcome(question) >= 0)
         if not len(rows) or not learnable(train, question):
@@ -156,9 +168,11 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool) -> _R
             "gate": fit.gate.facts(),
             "models": measure(test.outcomes, test.models, config.value, replicates=0),
         }
+        recipe = recipe_of(config)
+        if ablation and question == CHURN:
+            ablated = ablate(fit, train, test.outcomes, rows.X, fitted, question, recipe)
         if last and question == CHURN:
-            recipe = recipe_of(config)
             recipe = replace(recipe, seed=recipe.seed + ANOTHER_SEED)
             both = (fit.predictor, fit_through(train, question, recipe, fit.gate).predictor)
             stability = agreement(*(moments_by_row(fitted, p, rows.X) for p in both))
-    return _Round(tests, facts, stability)
+    return _Round(tests, facts, stability, fitted, ablated)

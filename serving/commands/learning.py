@@ -39,6 +39,9 @@ def backtest(
     dates: Annotated[
         str | None, typer.Option(metavar="D1,D2,…", help="Past days to train before and to test after.")
     ] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also train without each family of features.")
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -52,7 +55,7 @@ def backtest(
         with step("reading the sources"):
             workspace = open_workspace(config)
         chosen = [day.strip() for day in dates.split(",") if day.strip()] if dates else None
-        found = run_backtest(workspace, chosen, step)
+        found = run_backtest(workspace, chosen, step, ablation=ablate)
     if as_json:
         say_json(found.to_json())
     else:

@@ -159,9 +159,23 @@ def show_backtest(found: Backtest) -> None:
         ],
         title="by date",
     )
+    if found.ablation is not None:
+        say_table(
+            ("without", "features", "AUC worse by", "log-loss worse by"),
+            [
+                (family, facts["features"], _cost(facts["auc_cost"]), _cost(facts["log_loss_cost"]))
+                for family, facts in found.ablation.items()
+            ],
+            title="what each family of features is worth",
+        )
     if found.stability is not None:
         say(f"Top three moments of each customer, with other seeds: Jaccard {found.stability:.2f}.")
     say(found.verdict)
+
+
+def _cost(measure: Mapping[str, Any]) -> str:
+    low, high = measure.get("interval") or [measure["value"]] * 2
+    return f"{measure['value']:.4f} ({low:.4f} to {high:.4f})"
 
 
 def _show_models(models: Mapping[str, Any], title: str) -> None:

@@ -7,10 +7,20 @@ import pytest
 from features.errors import CorredorError
 from tests.literals import DAY
 from tests.test_training.shop import START, shop_config, shop_rows, to_histories
+from training.ablation import ablate, ablation_report
 from training.backtest import backtest, backtest_dates
 from training.bundle import CHURN, PRINCIPALITY, load_bundle, save_bundle
-from training.evaluate import auc
-from training.fitting import check_enough, fit_pair, fit_through, hold_out, judge, recipe_of, tell_the_date
+from training.evaluate import Outcomes, auc
+from training.fitting import (
+    Gate,
+    check_enough,
+    fit_pair,
+    fit_through,
+    hold_out,
+    judge,
+    recipe_of,
+    tell_the_date,
+)
 from training.labels import churn_labels, eligible
 from training.model import Recipe
 from training.panel import Panel
@@ -191,7 +201,7 @@ def test_the_verdict_says_better_only_when_it_is_beyond_chance():
 
 @lru_cache
 def backtested():
-    return backtest(shop(), config(), [START + d * DAY for d in (270, 300)])
+    return backtest(shop(), config(), [START + d * DAY for d in (270, 300)], ablation=True)
 
 
 def test_a_backtest_trains_before_each_date_and_pools_what_came():
@@ -205,6 +215,33 @@ def test_a_backtest_trains_before_each_date_and_pools_what_came():
     assert found["models"]["corredor"]["auc"]["value"] == pytest.approx(np.mean(by_date))
     assert 0 < found["stability"]["jaccard"] <= 1
     assert found["principality"]["models"]["corredor"]["auc"]["value"] > 0.5
+
+
+def test_an_ablation_tells_what_each_family_is_worth():
+    found = backtested()
+    families = {f.family for f in learnt().fitted.features}
+    assert set(found.ablation) == families == set(found.to_json()["ablation"])
+    for facts in found.ablation.values():
+        assert facts["features"] > 0
+        low, high = facts["auc_cost"]["interval"]
+        assert low <= facts["auc_cost"]["value"] <= high
+    assert "ablation" not in backtest(shop(), config(), [START + 300 * DAY]).to_json()
+
+
+def test_a_family_that_tells_all_is_missed_when_it_is_left_out():
+    """Who leaves is told by one feature alone: without its family the AUC falls to that of a coin."""
+    fitted, random = learnt().fitted, np.random.default_rng(0)
+    place = fitted.names.index("days_since_purchase")
+    X = np.zeros((2, 3_000, len(fitted.names)), np.float32)
+    X[:, :, place] = random.normal(size=(2, 3_000))
+    left = (X[:, :, place] > 0).astype(np.int8)
+    who, when = np.arange(3_000), np.zeros(3_000, np.int64)
+    train, recipe = Panel(who, when, X[0], left[0]), Recipe(trees=60, seeds=1, feature_share=1.0)
+    fit = fit_through(train, CHURN, recipe, Gate())
+    part = ablate(fit, train, Outcomes(who, when, left[1]), X[1], fitted, CHURN, recipe)
+    found = ablation_report([part], fitted, config())
+    assert found["contacts"]["auc_cost"]["value"] == pytest.approx(0.5, abs=0.01)
+    assert found["pace"]["auc_cost"]["value"] == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_backtest_of_a_date_does_not_depend_on_what_came_after_its_outcome():
