@@ -50,11 +50,11 @@ def signals(v: Vocabulary) -> list[Signal]:
         if any(word in slug(kind) for word in WELCOMED):
             count = Rows("touchpoints", ("kind", kind)).count(YEAR)
             found.append(Signal(f"{slug(kind)}_count", "emotional", False, count))
-    if len(set(v.encounters.values())) > 1:
-        personal = Rows("touchpoints", ("encounter", "personal"))
-        found.append(Signal("personal_contacts", "psychological", False, personal.count(YEAR)))
-        remote = Rows("touchpoints", ("encounter", "remote")).count(YEAR)
-        found.append(Signal("remote_contacts", "learning", False, remote))
+    for encounter, cost in (("personal", "psychological"), ("remote", "learning")):
+        # where a kind of contact is all there is of an encounter, it would say that kind's frequency again
+        if ("encounter", encounter) in v.groups:
+            count = Rows("touchpoints", ("encounter", encounter)).count(YEAR)
+            found.append(Signal(f"{encounter}_contacts", cost, False, count))
     if "relationships" in v.streams:
         held = Rows("relationships", ("change", "held"))
         committed = Rows("relationships", ("change", "committed"))
