@@ -34,7 +34,7 @@ SHARES = (0.0, 0.25, 0.5)
 ROUNDS = (1.0, 0.5, 0.25)
 """Shares of the recipe's boosting rounds that are tried."""
 JUDGED_SEEDS = 2
-"""Seeds of the bag that is fitted only to judge what earns its place; more would not judge otherwise."""
+"""Seeds of the bag that is fitted only to judge what earns its place: a third of the time of a whole one."""
 HELD_OUT_DATES = 3
 LEAST_DATES = 2
 TELLS_THE_DATE = 0.975
@@ -131,6 +131,8 @@ def tell_the_date(panel: Panel) -> npt.NDArray[np.bool_]:
 
     Days since a start that all customers share are such a one: a model would learn the calendar from it.
     """
+    if not len(panel):
+        return np.zeros(panel.X.shape[1], np.bool_)
     sides = [np.flatnonzero(panel.as_of == date) for date in (panel.as_of.min(), panel.as_of.max())]
     if len(sides[0]) == len(panel):
         return np.zeros(panel.X.shape[1], np.bool_)

@@ -149,6 +149,7 @@ def test_a_feature_that_tells_the_date_is_left_alone():
     panel = Panel(np.arange(1200) % 400, dates, X, left)
     assert tell_the_date(panel).tolist() == [True, False]
     assert tell_the_date(panel.take(dates == 1)).tolist() == [False, False]
+    assert tell_the_date(panel.take(dates > 2)).tolist() == [False, False]
     pair = fit_pair(panel, CHURN, Recipe(trees=50, seeds=1, min_rows=20, feature_share=1.0))
     assert pair.logistic.weights[0] == 0
     assert pair.forest.boosters[0].feature_importance()[0] == 0
