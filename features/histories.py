@@ -19,6 +19,8 @@ from features.errors import CorredorError
 from features.streams import NULL, Ints, Stream, build_stream, empty_stream, encode, scaled
 
 TOUCHPOINT_FIELDS = ("kind", "channel", "direct", "outcome", "item")
+TOUCHPOINT_TEXTS = ("case_id", "agent_id", "team")
+"""Texts of touchpoints that are kept as codes."""
 MEASURE_SCALES = {
     "amount": 1_000_000,
     "wait_minutes": 1_000,
@@ -215,6 +217,7 @@ def _touchpoints(table: pa.Table, customer: Ints, n: int, compact: bool) -> Stre
         contacts,
         recorded_at=_times(table, "recorded_at"),
         values=values,
+        texts={name: _texts(table, name) for name in TOUCHPOINT_TEXTS if name in table.column_names},
         touchpoint_id=table.column("touchpoint_id") if "touchpoint_id" in table.column_names else None,
         line_field="item",
         compact=compact,

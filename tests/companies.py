@@ -72,6 +72,9 @@ def company(
             "outcome": some([None, "done", "open", "failed"], n),
             "item": some([None, "milk", "tea", "coffee", "fish"], n),
             "touchpoint_id": some([None, "a", "b"], n),
+            "case_id": some([None, "c1", "c2", "c3"], n, [0.6, 0.2, 0.1, 0.1]),
+            "agent_id": some([None, "ana", "bo", "cy"], n),
+            "team": some([None, "north", "south"], n),
             "amount": [None if rng.random() < 0.3 else round(float(x), 2) for x in rng.normal(20, 15, n)],
             "wait_minutes": [
                 None if rng.random() < 0.7 else round(float(x), 1) for x in rng.exponential(5, n)

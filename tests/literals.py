@@ -22,6 +22,7 @@ TIMES = (
 )
 TEXTS = (
     *("customer_id", "kind", "channel", "outcome", "item", "touchpoint_id", "product", "provider", "facet"),
+    *("case_id", "agent_id", "team"),
     *("action", "arm", "segment", "city", "end_reason"),
 )
 FLAGS = ("direct", "autopay", "voluntary", "ours")
