@@ -18,6 +18,7 @@ from features.stretches import NONE, Bools, Floats, Steps, by_name, old_enough, 
 
 US_PER_DAY = 86_400_000_000
 US_PER_TOLD = 60_000
+_FAR = 1 << 60
 """µs in a thousandth of a minute."""
 FEWEST = 30
 """Passages below which nothing is said of a stretch's usual time."""
@@ -26,8 +27,8 @@ MOST_CELLS = 1 << 23
 """Kinds cubed above which the beginning of a journey is not looked at."""
 
 ON_TIME, LATE, BLOCKED, ENDED, CENSORED = range(5)
-"""What became of a contact: the matter went on in time, went on late, had not gone on by the deadline
-(it may have later), was not to go on, or is open within its deadline."""
+"""What became of a contact: the matter went on in time; went on late, or is late by now; had not gone on
+by the deadline (it may have later); was not to go on; is open, and it is not yet late."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,21 @@ class Targets:
 class Flow:
     """What became of every contact; arrays have one element per contact.
 
-    `stretch` is where it counts: the kind entered and the one that followed; for what is blocked or
-    censored the kind that most often follows in time, in journeys that begin alike. `late_at` is the moment from which it was held
-    up (µs, NULL when it was not); `first` is False where the journey had been held up before.
+    `stretch` is where it counts: the kind entered and the one that followed; for what is blocked or still
+    open the kind that most often follows in time in journeys that begin alike (`instead`). `late_at` is
+    the moment from which it was held up (µs, NULL when it was not); `first` is False where the journey
+    had been held up before. `ripe_at` is the moment from which it is held up unless it has gone on (µs,
+    NULL where nothing is to follow). `waited` is what is set against the target, µs: infinite where the
+    matter has not gone on, NaN where nothing was waited for.
     """
 
     status: npt.NDArray[np.int8]
     stretch: Ints
+    instead: Ints
     late_at: Ints
+    ripe_at: Ints
     first: Bools
     waited: Floats
-    """What is set against the target, µs: infinite where the matter has not gone on, NaN where nothing
-    was waited for."""
 
     @property
     def held(self) -> Bools:
@@ -110,38 +114,45 @@ def follow(steps: Steps, targets: Targets) -> Flow:
     only a deadline of the configuration blocks.
     """
     n = len(steps.kinds)
-    deadline = targets.deadline[steps.kind]
-    elapsed = steps.elapsed()
-    goes_on = steps.after >= 0
+    deadline, elapsed, goes_on = targets.deadline[steps.kind], steps.elapsed(), steps.after >= 0
     in_time = goes_on & ((deadline == NULL) | (elapsed <= deadline))
     usual_next = _expected(steps, in_time)
     awaited = _awaited(steps) & (deadline != NULL) & (steps.cased | targets.due[steps.kind])
     awaited &= usual_next >= 0
-    ripe = np.where(deadline == NULL, 0, steps.entered + deadline) < steps.until
-    # what goes on after the deadline had not gone on by it, if only it was to go on
-    blocked = awaited & ~in_time & ripe
+    instead = np.where(awaited, steps.kind.astype(np.int64) * n + usual_next, NONE)
+    patience = np.where(targets.limit == NULL, _FAR, targets.limit)[instead]
+    ripe_at = np.where(awaited, steps.entered + np.minimum(patience, deadline), NULL)
+
     onward = steps.stretch()
     limit = np.where(onward >= 0, targets.limit[onward], NULL)
     by_told = (onward >= 0) & targets.by_told_wait[onward]
     told = np.where(goes_on, steps.told_wait[steps.after], NULL)
     waited = np.where(by_told, np.where(told == NULL, NULL, told * US_PER_TOLD), elapsed)
-    late = goes_on & (limit != NULL) & (waited != NULL) & (waited > limit)
+    past = goes_on & (limit != NULL) & (waited != NULL) & (waited > limit)
+    # what went on after its deadline had not gone on by it; a later contact does not undo that
+    blocked = awaited & ~in_time & (steps.entered + deadline < steps.until)
+    overdue = awaited & ~goes_on & (ripe_at < steps.until)
     status = np.select(
-        [blocked, late, goes_on, awaited], [BLOCKED, LATE, ON_TIME, CENSORED], default=ENDED
+        [blocked, past | overdue, goes_on, awaited], [BLOCKED, LATE, ON_TIME, CENSORED], default=ENDED
     ).astype(np.int8)
-    instead = np.where(usual_next >= 0, steps.kind.astype(np.int64) * n + usual_next, NONE)
-    stretch = np.where((status == BLOCKED) | (status == CENSORED), instead, onward)
-    late_at = np.full(len(steps), NULL)
-    late_at[blocked] = (steps.entered + deadline)[blocked]
-    # a told wait may have begun before the contact that the stretch begins with
-    reached = np.minimum(steps.entered + limit, steps.entered + elapsed)
-    only_late = status == LATE
-    late_at[only_late] = np.where(by_told, steps.entered + elapsed, reached)[only_late]
+    stretch = np.where(blocked | (awaited & ~goes_on), instead, onward)
+    # a told wait may have begun before this stretch did: it is known when it is over
+    late_at = np.where(by_told, steps.entered + elapsed, steps.entered + np.minimum(limit, elapsed))
+    late_at = np.where(overdue & ~blocked, ripe_at, late_at)
+    late_at = np.where(blocked, steps.entered + deadline, late_at)
     held = (status == LATE) | (status == BLOCKED)
-    unmet = np.where(goes_on, waited.astype(np.float64), np.inf)
-    unmet[blocked & goes_on & by_told] = elapsed[blocked & goes_on & by_told]
+    late_at = np.where(held, late_at, NULL)
+    unmet = np.where(goes_on, np.where(blocked, elapsed, waited).astype(np.float64), np.inf)
     unmet[(status == ENDED) | (status == CENSORED) | (goes_on & (waited == NULL))] = np.nan
-    return Flow(status, stretch, late_at, _first_of_journey(steps, held, late_at), unmet)
+    return Flow(
+        status, stretch, instead, late_at, ripe_at, _first_of_journey(steps, held, late_at), unmet
+    )
+
+
+def told_by(targets: Targets, stretch: int, n_kinds: int) -> int:
+    """Return after how long it is certain how a contact fared in a stretch, µs: its limit or deadline."""
+    known = [int(targets.limit[stretch]), int(targets.deadline[stretch // n_kinds])]
+    return max(0, *(t for t in known if t != NULL)) if max(known) != NULL else 0
 
 
 def _halves(steps: Steps) -> Bools:
@@ -232,7 +243,7 @@ class Period:
     """Matters in it at a time, by Little's law: arrivals per unit of time × mean time in it."""
 
 
-def periods_of(steps: Steps, flow: Flow, stretch: int, *, days: int = 14) -> list[Period]:
+def periods_of(steps: Steps, flow: Flow, targets: Targets, stretch: int, *, days: int = 14) -> list[Period]:
     """Return what a stretch was like in each period of some days, the last one ending at `until`.
 
     Source of `in_progress`: Little (1961), "A proof for the queuing formula L = λW", Operations Research.
@@ -243,7 +254,8 @@ def periods_of(steps: Steps, flow: Flow, stretch: int, *, days: int = 14) -> lis
     width = days * US_PER_DAY
     back = (steps.until - 1 - steps.entered[rows]) // width
     n = int(back.max()) + 1
-    held, told = flow.held[rows], flow.status[rows] != CENSORED
+    held, certain = flow.held[rows], told_by(targets, stretch, len(steps.kinds))
+    told = steps.entered[rows] + certain < steps.until
     elapsed = steps.elapsed()[rows]
     so_far = np.where(elapsed == NULL, steps.until - steps.entered[rows], elapsed)
     found = []

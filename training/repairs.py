@@ -1,0 +1,237 @@
+"""The repair list: stretches of the corridor by the customer value at risk that is held up in them.
+
+What is told is an association: customers held up in a stretch left more often than comparable ones who
+passed it in time. It is not the effect that a repair would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from features.clock import US_PER_DAY
+from features.flow import BLOCKED, FEWEST, ON_TIME, Flow, Targets, told_by
+from features.histories import Histories
+from features.streams import NULL, Ints
+from features.stretches import NONE, Floats, Steps
+from features.worsening import Change, worse_since
+from training.config import Config
+from training.labels import churn_labels, eligible
+from training.panel import panel_dates
+from training.slices import LIFECYCLE, lifecycle_at
+from training.worth import WorthSource, worth_per_year
+
+REPLICATES = 1_000
+BLOCKS = 200
+"""The bootstrap draws blocks of customers, chosen by lot: as good as customers, at the price of so many."""
+MOSTLY = 0.5
+
+
+class Interval(NamedTuple):
+    """A number and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Worsened:
+    """Since when a stretch is worse, and what it was like before and after; times are µs."""
+
+    since: int
+    held_before: float
+    held_after: float
+    median_before: float
+    median_after: float
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A stretch to repair."""
+
+    stretch: int
+    """kind * kinds + next kind, by the positions in `Steps.kinds`."""
+    nature: str
+    """`blocked`: most of what is held up had not gone on by the deadline; else `congested`."""
+    target: int
+    """What is missed, µs: the deadline of the kind entered where it is blocked, else the limit of the wait."""
+    promised: bool
+    """Whether the target is the company's own; else it is what was usual."""
+    entered: int
+    """Contacts that entered it in the recent days and whose fate is known."""
+    held: float
+    """Share of those that was held up."""
+    held_now: int
+    """Customers held up now or in the recent days, each journey where it was held up first."""
+    worth: float
+    """What these customers are worth per year; their number where no worth is known."""
+    excess: Interval
+    """By how much more of the held up left, within the horizon, than of those who passed in time."""
+    at_risk: Interval
+    """worth × excess."""
+    worsened: Worsened | None
+
+    @property
+    def clear(self) -> bool:
+        """Whether the excess is beyond chance."""
+        return self.excess.low > 0
+
+
+@dataclass(frozen=True)
+class RepairList:
+    """The stretches, the most value at risk first; those whose excess may be chance come after the others."""
+
+    repairs: tuple[Repair, ...]
+    recent_days: int
+    cohorts: int
+    """Past dates at which customers were compared; 0: there is too little history, and no excess."""
+    worth_source: WorthSource
+
+
+def repair_list(histories: Histories, config: Config, steps: Steps, flow: Flow, targets: Targets) -> RepairList:
+    """Return the stretches that hold customers up, by the value at risk that passes through them.
+
+    A stretch is on the list when it misses a target of the configuration, or when it became worse than it
+    was. A customer counts where the journey was held up first, and for as many days as leaving is
+    asked about (`[churn] horizon_days`).
+
+    The excess compares, at past dates whose outcome is known, the customers who had been held up in the
+    stretch in those days with those who had passed it in time in the same days: the same date, the same
+    lifecycle stage, weighed as Mantel and Haenszel do. Nothing known at or after `steps.until` is looked at.
+
+    Source of the weights: Greenland and Robins (1985), "Estimation of a common effect parameter from sparse
+    follow-up data", Biometrics.
+    """
+    until = steps.until
+    known = histories.known_before(until)
+    recent = config.churn.horizon_days * US_PER_DAY
+    value, source = worth_per_year(known, config, until)
+    value = np.ones(len(value)) if source == "none" else np.nan_to_num(value)
+    here = eligible(known, config, until)
+    dates = np.sort(panel_dates(known, config, until))
+    stages = lifecycle_at(known, config, dates) if len(dates) else None
+    outcomes = [np.where(eligible(known, config, d), churn_labels(known, config, d).value, NONE) for d in dates]
+    block = np.random.default_rng(0).integers(0, BLOCKS, histories.n_customers)
+    found = []
+    for stretch in _candidates(steps, flow, targets):
+        rows = np.flatnonzero((flow.stretch == stretch) | (flow.instead == stretch))
+        worsened = worsening(steps, flow, targets, stretch)
+        nature, target, promised, lately = _state(steps, flow, targets, stretch, until - 2 * recent)
+        if worsened is None and not promised:
+            continue
+        held_now, _ = _at(steps, flow, rows, stretch, until, recent)
+        held_now = held_now[here[held_now]]
+        if not len(held_now):
+            continue
+        table = np.zeros((BLOCKS, max(len(dates), 1), len(LIFECYCLE), 2, 2))
+        for k, date in enumerate(dates.tolist()):
+            for way, who in enumerate(_at(steps, flow, rows, stretch, date, recent)):
+                who = who[outcomes[k][who] >= 0]
+                stage = stages[who, k]  # type: ignore[index]
+                np.add.at(table, (block[who], k, stage, way, outcomes[k][who]), 1.0)
+        if table[:, :, :, 0].sum() < FEWEST or table[:, :, :, 1].sum() < FEWEST:
+            continue
+        excess = _interval(table)
+        worth = float(value[held_now].sum())
+        found.append(
+            Repair(
+                stretch=stretch,
+                nature=nature,
+                target=target,
+                promised=promised,
+                entered=len(lately),
+                held=float(flow.held[lately].mean()) if len(lately) else 0.0,
+                held_now=len(held_now),
+                worth=worth,
+                excess=excess,
+                at_risk=Interval(*(worth * e for e in excess)),
+                worsened=worsened,
+            )
+        )
+    found.sort(key=lambda r: (not r.clear, -r.at_risk.value, r.stretch))
+    return RepairList(tuple(found), config.churn.horizon_days, len(dates), source)
+
+
+def worsening(steps: Steps, flow: Flow, targets: Targets, stretch: int) -> Worsened | None:
+    """Return since when a stretch is worse, by the times waited in it and by the share held up."""
+    rows = np.flatnonzero((flow.stretch == stretch) & ~np.isnan(flow.waited))
+    # of what entered lately, only what was quick is known
+    rows = rows[steps.entered[rows] + told_by(targets, stretch, len(steps.kinds)) < steps.until]
+    if len(rows) < 2 * FEWEST:
+        return None
+    rows = rows[np.argsort(steps.entered[rows], kind="stable")]
+    held = flow.held[rows].astype(np.float64)
+    told: list[Change] = [c for c in (worse_since(flow.waited[rows]), worse_since(held, shares=True)) if c]
+    if not told:
+        return None
+    at = max(told, key=lambda c: c.statistic).at
+    waited = flow.waited[rows]
+    middle = [float(np.quantile(part, 0.5, method="lower")) for part in (waited[:at], waited[at:])]
+    return Worsened(int(steps.entered[rows[at]]), float(held[:at].mean()), float(held[at:].mean()), *middle)
+
+
+def _candidates(steps: Steps, flow: Flow, targets: Targets) -> Iterator[int]:
+    """Yield the stretches with enough passages, and with some that were held up first there."""
+    size = len(steps.kinds) ** 2
+    count = np.bincount(flow.stretch[flow.stretch >= 0], minlength=size)
+    held = np.bincount(flow.stretch[flow.held & flow.first], minlength=size)
+    yield from np.flatnonzero((count >= 2 * FEWEST) & (held > 0) & (targets.limit != NULL)).tolist()
+
+
+def _at(steps: Steps, flow: Flow, rows: Ints, stretch: int, date: int, recent: int) -> tuple[Ints, Ints]:
+    """Return the customers held up in a stretch in the days before a date, and those who passed in time.
+
+    As it could be seen on that date: a matter that had not gone on by then counts where it was expected to.
+    """
+    entered = steps.entered[rows]
+    left = np.where(steps.after[rows] >= 0, steps.entered[steps.after[rows]], np.iinfo(np.int64).max)
+    open_then = (entered < date) & (left >= date)
+    overdue = open_then & (flow.instead[rows] == stretch) & (flow.ripe_at[rows] < date)
+    over = (flow.stretch[rows] == stretch) & flow.held[rows] & ~open_then & (entered < date)
+    since = np.where(overdue, flow.ripe_at[rows], flow.late_at[rows])
+    # one that turned out well counts as held up while it is overdue; `first` speaks of how it turned out
+    first = flow.first[rows] | ~flow.held[rows]
+    held = np.unique(steps.customer[rows[(overdue | over) & first & (since >= date - recent) & (since < date)]])
+    passed = (flow.stretch[rows] == stretch) & (flow.status[rows] == ON_TIME)
+    passed &= (left < date) & (left >= date - recent)
+    return held, np.setdiff1d(steps.customer[rows[passed]], held)
+
+
+def _state(steps: Steps, flow: Flow, targets: Targets, stretch: int, since: int) -> tuple[str, int, bool, Ints]:
+    """Return a stretch's nature, the target it misses, whether that is the company's own, and what entered it.
+
+    What entered it since a moment, if its fate is known by now.
+    """
+    kind = stretch // len(steps.kinds)
+    certain = told_by(targets, stretch, len(steps.kinds))
+    rows = np.flatnonzero(
+        (flow.stretch == stretch) & (steps.entered >= since) & (steps.entered + certain < steps.until)
+    )
+    stuck = flow.status[rows] == BLOCKED
+    if stuck.sum() > MOSTLY * max(flow.held[rows].sum(), 1):
+        return "blocked", int(targets.deadline[kind]), bool(targets.due[kind]), rows
+    return "congested", int(targets.limit[stretch]), bool(targets.promised[stretch]), rows
+
+
+def _interval(table: Floats) -> Interval:
+    """Return the difference of the shares that left, and its interval by bootstrap over blocks of customers.
+
+    Args:
+        table: float64[blocks, dates, stages, held up or in time, stayed or left]: customers.
+    """
+    blocks = len(table)
+    draws = np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), REPLICATES)
+    counts = np.concatenate([np.ones((1, blocks)), draws]) @ table.reshape(blocks, -1)
+    counts = counts.reshape(REPLICATES + 1, -1, 2, 2)
+    n = counts.sum(axis=3)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = np.nan_to_num(n[..., 0] * n[..., 1] / (n[..., 0] + n[..., 1]))
+        share = np.nan_to_num(counts[..., 1] / n)
+        difference = (weight * (share[..., 0] - share[..., 1])).sum(axis=1) / weight.sum(axis=1)
+    low, high = np.nanquantile(difference[1:], (0.025, 0.975))
+    return Interval(float(difference[0]), float(low), float(high))
+
