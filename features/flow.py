@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from features.settings import TouchpointKind
 from features.streams import NULL, Ints
-from features.stretches import NONE, Bools, Floats, Steps, by_name, old_enough, quantiles
+from features.stretches import NONE, Bools, Codes, Floats, Steps, by_name, quantiles, times_by_half
 
 US_PER_DAY = 86_400_000_000
 US_PER_TOLD = 60_000
-_FAR = 1 << 60
 """µs in a thousandth of a minute."""
 FEWEST = 30
 """Passages below which nothing is said of a stretch's usual time."""
@@ -69,7 +70,7 @@ class Flow:
     first: Bools
     waited: Floats
 
-    @property
+    @cached_property
     def held(self) -> Bools:
         """Which contacts were, or are, held up."""
         return (self.status == LATE) | (self.status == BLOCKED)
@@ -88,10 +89,9 @@ def fit_targets(steps: Steps, kinds: Mapping[str, TouchpointKind]) -> Targets:
     promise = by_name({k: v.promised_minutes for k, v in kinds.items() if v.promised_minutes}, names)
     due = by_name({k: v.deadline_days for k, v in kinds.items() if v.deadline_days}, names)
     tells = np.bincount(steps.kind[steps.told_wait != NULL], minlength=n) > 0
-    half = _halves(steps)
-    usual = _usual(steps, steps.stretch(), n * n, 0.90, half)
-    cased = np.where(steps.cased & (steps.after >= 0), steps.kind, NONE).astype(np.int64)
-    deadline = np.where(np.isnan(due), _usual(steps, cased, n, 0.95, half), due * US_PER_DAY)
+    usual = _usual(steps, steps.stretch, np.ones(len(steps), bool), n * n, 0.90)
+    usual_deadline = _usual(steps, steps.kind, steps.cased, n, 0.95)
+    deadline = np.where(np.isnan(due), usual_deadline, due * US_PER_DAY)
     before, following = np.divmod(np.arange(n * n), n)
     promised = ~np.isnan(promise[following])
     limit = np.where(np.isnan(due[before]), usual, due[before] * US_PER_DAY)
@@ -114,39 +114,138 @@ def follow(steps: Steps, targets: Targets) -> Flow:
     only a deadline of the configuration blocks.
     """
     n = len(steps.kinds)
-    deadline, elapsed, goes_on = targets.deadline[steps.kind], steps.elapsed(), steps.after >= 0
-    in_time = goes_on & ((deadline == NULL) | (elapsed <= deadline))
-    usual_next = _expected(steps, in_time)
-    awaited = _awaited(steps) & (deadline != NULL) & (steps.cased | targets.due[steps.kind])
-    awaited &= usual_next >= 0
-    instead = np.where(awaited, steps.kind.astype(np.int64) * n + usual_next, NONE)
-    patience = np.where(targets.limit == NULL, _FAR, targets.limit)[instead]
-    ripe_at = np.where(awaited, steps.entered + np.minimum(patience, deadline), NULL)
-
-    onward = steps.stretch()
-    limit = np.where(onward >= 0, targets.limit[onward], NULL)
-    by_told = (onward >= 0) & targets.by_told_wait[onward]
-    told = np.where(goes_on, steps.told_wait[steps.after], NULL)
-    waited = np.where(by_told, np.where(told == NULL, NULL, told * US_PER_TOLD), elapsed)
-    past = goes_on & (limit != NULL) & (waited != NULL) & (waited > limit)
-    # what went on after its deadline had not gone on by it; a later contact does not undo that
-    blocked = awaited & ~in_time & (steps.entered + deadline < steps.until)
-    overdue = awaited & ~goes_on & (ripe_at < steps.until)
-    status = np.select(
-        [blocked, past | overdue, goes_on, awaited], [BLOCKED, LATE, ON_TIME, CENSORED], default=ENDED
-    ).astype(np.int8)
-    stretch = np.where(blocked | (awaited & ~goes_on), instead, onward)
-    # a told wait may have begun before this stretch did: it is known when it is over
-    late_at = np.where(by_told, steps.entered + elapsed, steps.entered + np.minimum(limit, elapsed))
-    late_at = np.where(overdue & ~blocked, ripe_at, late_at)
-    late_at = np.where(blocked, steps.entered + deadline, late_at)
-    held = (status == LATE) | (status == BLOCKED)
-    late_at = np.where(held, late_at, NULL)
-    unmet = np.where(goes_on, np.where(blocked, elapsed, waited).astype(np.float64), np.inf)
-    unmet[(status == ENDED) | (status == CENSORED) | (goes_on & (waited == NULL))] = np.nan
-    return Flow(
-        status, stretch, instead, late_at, ripe_at, _first_of_journey(steps, held, late_at), unmet
+    cell, counts = _onward(
+        steps.kind,
+        steps.after,
+        steps.entered,
+        targets.deadline,
+        n,
+        n**3 <= MOST_CELLS,
     )
+    of_kind = counts.reshape(-1, n, n).sum(axis=0) if n else counts
+    usual = np.where(of_kind.any(axis=1), of_kind.argmax(axis=1), NONE) if n else np.zeros(0, np.int64)
+    expected = np.where(counts.any(axis=1), counts.argmax(axis=1), usual[np.arange(len(counts)) % max(n, 1)])
+    found = _fates(
+        steps.kind,
+        steps.after,
+        steps.entered,
+        steps.outcome,
+        steps.cased,
+        steps.told_wait,
+        cell,
+        _awaits(steps),
+        expected,
+        targets.deadline,
+        targets.due,
+        targets.limit,
+        targets.by_told_wait,
+        n,
+        steps.until,
+    )
+    status, stretch, instead, late_at, ripe_at, waited = found
+    n_journeys = int(steps.journey.max()) + 1 if len(steps) else 0
+    return Flow(
+        status, stretch, instead, late_at, ripe_at, _first_held(steps.journey, late_at, n_journeys), waited
+    )
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _onward(
+    kind: Codes, after: Ints, entered: Ints, deadline: Ints, n: int, by_beginning: bool
+) -> tuple[Ints, Ints]:
+    """Return each contact's cell (the kind its journey began with, its own), and what follows in time there."""
+    cell = np.empty(kind.size, np.int64)
+    origin = np.full(kind.size, NONE, np.int16)
+    counts = np.zeros((n * n if by_beginning else n, n), np.int64)
+    for i in range(kind.size):
+        k, j = kind[i], after[i]
+        if origin[i] < 0:
+            origin[i] = k
+        cell[i] = (np.int64(origin[i]) * n if by_beginning else 0) + k
+        if j >= 0:
+            origin[j] = origin[i]
+            if deadline[k] == NULL or entered[j] - entered[i] <= deadline[k]:
+                counts[cell[i], kind[j]] += 1
+    return cell, counts
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fates(
+    kind: Codes,
+    after: Ints,
+    entered: Ints,
+    outcome: Codes,
+    cased: Bools,
+    told_wait: Ints,
+    cell: Ints,
+    awaits: Bools,
+    expected: Ints,
+    deadline: Ints,
+    due: Bools,
+    limit: Ints,
+    by_told_wait: Bools,
+    n: int,
+    until: int,
+) -> tuple[npt.NDArray[np.int8], Ints, Ints, Ints, Ints, Floats]:
+    """Walk the contacts once; see `Flow`."""
+    size = kind.size
+    status, stretch, instead = np.empty(size, np.int8), np.full(size, NONE), np.full(size, NONE)
+    late_at, ripe_at, waited = np.full(size, NULL), np.full(size, NULL), np.full(size, np.nan)
+    for i in range(size):
+        k, j = np.int64(kind[i]), after[i]
+        usual_next, due_in = expected[cell[i]], deadline[k]
+        awaited = (
+            awaits[k, outcome[i] + 1] and due_in != NULL and usual_next >= 0
+            and (cased[i] or due[k])
+        )
+        if awaited:
+            instead[i] = k * n + usual_next
+            patience = due_in
+            if limit[instead[i]] != NULL:
+                patience = min(patience, limit[instead[i]])
+            ripe_at[i] = entered[i] + patience
+        elapsed = entered[j] - entered[i] if j >= 0 else NULL
+        # what went on after its deadline had not gone on by it; a later contact does not undo that
+        if awaited and (j < 0 or elapsed > due_in) and entered[i] + due_in < until:
+            status[i], stretch[i], late_at[i] = BLOCKED, instead[i], entered[i] + due_in
+            waited[i] = elapsed if j >= 0 else np.inf
+        elif j >= 0:
+            s = k * n + kind[j]
+            by_told, allowed, wait = by_told_wait[s], limit[s], elapsed
+            if by_told:
+                wait = NULL if told_wait[j] == NULL else told_wait[j] * US_PER_TOLD
+            status[i], stretch[i] = ON_TIME, s
+            if wait != NULL:
+                waited[i] = wait
+                if allowed != NULL and wait > allowed:
+                    status[i] = LATE
+                    # a told wait may have begun before this stretch did: it is known when it is over
+                    late_at[i] = entered[j] if by_told else entered[i] + allowed
+        elif awaited:
+            stretch[i] = instead[i]
+            status[i] = CENSORED
+            if ripe_at[i] < until:
+                status[i], late_at[i], waited[i] = LATE, ripe_at[i], np.inf
+        else:
+            status[i] = ENDED
+    return status, stretch, instead, late_at, ripe_at, waited
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _first_held(journey: Ints, late_at: Ints, n_journeys: int) -> Bools:
+    """Return which contacts are where their journey was held up first."""
+    where = np.full(n_journeys, -1)
+    first = np.zeros(journey.size, np.bool_)
+    for i in range(journey.size):
+        if late_at[i] == NULL:
+            continue
+        j = journey[i]
+        if where[j] < 0 or late_at[i] < late_at[where[j]]:
+            if where[j] >= 0:
+                first[where[j]] = False
+            where[j] = i
+            first[i] = True
+    return first
 
 
 def told_by(targets: Targets, stretch: int, n_kinds: int) -> int:
@@ -155,123 +254,34 @@ def told_by(targets: Targets, stretch: int, n_kinds: int) -> int:
     return max(0, *(t for t in known if t != NULL)) if max(known) != NULL else 0
 
 
-def _halves(steps: Steps) -> Bools:
-    """Return which contacts are of the later half of the log's time."""
-    if not len(steps):
-        return np.zeros(0, bool)
-    return np.asarray(steps.entered > (int(steps.entered.min()) + steps.until) // 2)
+def _usual(steps: Steps, group: Ints, counts: Bools, n_groups: int, share: float) -> Floats:
+    """Return a quantile of the time to the next contact by group: the smaller of both halves' of the log."""
+    middle = (int(steps.entered.min()) + steps.until) // 2 if len(steps) else 0
+    start, waits = times_by_half(group, steps.after, steps.entered, counts, middle, n_groups)
+    (found,) = quantiles(start, waits, (share,))
+    return np.fmin(*np.where(np.diff(start) >= FEWEST, found, np.nan).reshape(2, n_groups))
 
 
-def _usual(steps: Steps, group: Ints, n_groups: int, share: float, later: Bools) -> Floats:
-    """Return a quantile of the time to the next contact by group: the smaller of both halves'."""
-    found = []
-    for half in (~later, later):
-        rows = np.flatnonzero((group >= 0) & (steps.after >= 0) & half)
-        order = rows[np.argsort(group[rows], kind="stable")]
-        count = np.bincount(group[rows], minlength=n_groups)
-        start = np.concatenate([[0], np.cumsum(count)])
-        (of_half,) = quantiles(start, steps.elapsed()[order], (share,))
-        found.append(np.where(count >= FEWEST, of_half, np.nan))
-    return np.fmin(*found)
-
-
-def _awaited(steps: Steps) -> Bools:
-    """Return which contacts something is to follow."""
+def _awaits(steps: Steps) -> Bools:
+    """Return bool[kinds, outcomes + 1]: whether something is to follow; the first column is of no outcome."""
     n = len(steps.outcomes) + 1
-    cell = steps.kind.astype(np.int64) * n + steps.outcome + 1
-    old = old_enough(steps)
-    size = len(steps.kinds) * n
-    asked = np.bincount(cell[old], minlength=size)
-    went = np.bincount(cell[old & (steps.after >= 0)], minlength=size)
+    went, asked = _led_on(steps.kind, steps.outcome, steps.after, steps.old_enough, len(steps.kinds), n)
     leads = went >= LEADS_ON * np.maximum(asked, 1)
-    outcome = np.arange(size) % n - 1
     for name, awaits in (("open", True), ("done", False), ("abandoned", False)):
         if name in steps.outcomes:
-            leads[outcome == steps.outcomes.index(name)] = awaits
-    return np.asarray(leads[cell])
+            leads[:, steps.outcomes.index(name) + 1] = awaits
+    return np.asarray(leads)
 
 
-def _expected(steps: Steps, in_time: Bools) -> Ints:
-    """Return for each contact the kind that most often follows in time in journeys that begin alike."""
-    n = len(steps.kinds)
-    cell = steps.kind.astype(np.int64)
-    if 0 < n**3 <= MOST_CELLS:
-        head = np.zeros(int(steps.journey.max()) + 1 if len(steps) else 0, np.int64)
-        head[steps.journey[steps.first]] = steps.kind[steps.first]
-        cell += head[steps.journey] * n
-    went = np.flatnonzero(in_time)
-    size = int(cell.max()) + 1 if len(steps) else 0
-    counts = np.bincount(cell[went] * n + steps.kind[steps.after[went]], minlength=size * n).reshape(-1, n)
-    if not len(counts):
-        return np.zeros(0, np.int64)
-    of_kind = np.zeros((n, n), np.int64)
-    np.add.at(of_kind, np.arange(len(counts)) % n, counts)
-    whole = np.where(of_kind.any(axis=1), of_kind.argmax(axis=1), NONE)[steps.kind]
-    return np.where(counts.any(axis=1)[cell], counts.argmax(axis=1)[cell], whole)
-
-
-def _first_of_journey(steps: Steps, held: Bools, late_at: Ints) -> Bools:
-    """Return which contacts are where their journey was held up first."""
-    rows = np.flatnonzero(held)
-    order = rows[np.lexsort((late_at[rows], steps.journey[rows]))]
-    first = np.zeros(len(steps), bool)
-    if len(order):
-        opens = np.ones(len(order), bool)
-        opens[1:] = np.diff(steps.journey[order]) != 0
-        first[order[opens]] = True
-    return first
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _led_on(kind: Codes, outcome: Codes, after: Ints, old: Bools, n: int, n_outcomes: int) -> tuple[Ints, Ints]:
+    went, asked = np.zeros((n, n_outcomes), np.int64), np.zeros((n, n_outcomes), np.int64)
+    for i in range(kind.size):
+        if old[i]:
+            asked[kind[i], outcome[i] + 1] += 1
+            went[kind[i], outcome[i] + 1] += after[i] >= 0
+    return went, asked
 
 
 def _whole(values: Floats) -> Ints:
     return np.where(np.isnan(values), NULL, np.nan_to_num(values)).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Period:
-    """What a stretch was like in one period; times are µs."""
-
-    start: int
-    arrivals: int
-    """Contacts that entered it."""
-    median: float
-    p90: float
-    held: float
-    """Share held up, of those that can be told by now."""
-    told: int
-    """How many can be told by now."""
-    in_progress: float
-    """Matters in it at a time, by Little's law: arrivals per unit of time × mean time in it."""
-
-
-def periods_of(steps: Steps, flow: Flow, targets: Targets, stretch: int, *, days: int = 14) -> list[Period]:
-    """Return what a stretch was like in each period of some days, the last one ending at `until`.
-
-    Source of `in_progress`: Little (1961), "A proof for the queuing formula L = λW", Operations Research.
-    """
-    rows = np.flatnonzero(flow.stretch == stretch)
-    if not len(rows):
-        return []
-    width = days * US_PER_DAY
-    back = (steps.until - 1 - steps.entered[rows]) // width
-    n = int(back.max()) + 1
-    held, certain = flow.held[rows], told_by(targets, stretch, len(steps.kinds))
-    told = steps.entered[rows] + certain < steps.until
-    elapsed = steps.elapsed()[rows]
-    so_far = np.where(elapsed == NULL, steps.until - steps.entered[rows], elapsed)
-    found = []
-    for k in range(n - 1, -1, -1):
-        here = back == k
-        went = so_far[here & (elapsed != NULL)]
-        known = int((here & told).sum())
-        found.append(
-            Period(
-                start=steps.until - (k + 1) * width,
-                arrivals=int(here.sum()),
-                median=float(np.quantile(went, 0.5)) if len(went) else np.nan,
-                p90=float(np.quantile(went, 0.9)) if len(went) else np.nan,
-                held=float(held[here & told].mean()) if known else np.nan,
-                told=known,
-                in_progress=float(so_far[here].sum() / width),
-            )
-        )
-    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -58,24 +59,33 @@ class Steps:
     def __len__(self) -> int:
         return len(self.entered)
 
-    @property
-    def followed(self) -> Ints:
-        """Positions of the contacts that another one follows."""
-        return np.flatnonzero(self.after >= 0)
+    def of_journeys_with(self, channel: int) -> Steps:
+        """Return the contacts of the journeys that come through a channel (a position in `channels`)."""
+        through = np.zeros(int(self.journey.max()) + 1 if len(self) else 0, bool)
+        through[self.journey[self.channel == channel]] = True
+        return _some(self, through[self.journey])
 
-    def next_kind(self) -> Codes:
-        """Return the kind of the next contact, NONE where there is none."""
-        return np.where(self.after >= 0, self.kind[self.after], NONE).astype(np.int16)
-
-    def elapsed(self) -> Ints:
-        """Return the time to the next contact, µs; NULL where there is none."""
-        return np.where(self.after >= 0, self.entered[self.after] - self.entered, NULL)
-
+    @cached_property
     def stretch(self) -> Ints:
-        """Return the number of each contact's stretch: kind * kinds + next kind; NONE where it ends."""
-        following = self.next_kind()
-        number = self.kind.astype(np.int64) * len(self.kinds) + following
-        return np.where(following >= 0, number, NONE)
+        """The number of each contact's stretch: kind * kinds + next kind; NONE where its journey ends."""
+        return np.asarray(_stretches(self.kind, self.after, len(self.kinds)))
+
+    @cached_property
+    def old_enough(self) -> Bools:
+        """Which contacts would have been followed by now if anything were to follow them.
+
+        That is after the gap for contacts without a case, after the 95th percentile of the time to the next
+        contact of a case, by kind, for the others; or after 60 days.
+        """
+        start, waits = times_by_half(self.kind, self.after, self.entered, self.cased, FOREVER, len(self.kinds))
+        (late,) = quantiles(start[: len(self.kinds) + 1], waits, (0.95,))
+        patience = np.minimum(np.nan_to_num(late, nan=self.gap), LONGEST_PATIENCE).astype(np.int64)
+        return np.asarray(_waited_out(self.kind, self.entered, self.cased, patience, self.gap, self.until))
+
+    @property
+    def gone(self) -> int:
+        """The code of the outcome `abandoned`; one that no contact has where there is none."""
+        return self.outcomes.index("abandoned") if "abandoned" in self.outcomes else NONE - 1
 
 
 def steps_of(histories: Histories, until: int, *, gap: int | None = None) -> Steps:
@@ -118,7 +128,7 @@ def steps_of(histories: Histories, until: int, *, gap: int | None = None) -> Ste
         cased=np.zeros(stream.n_rows, bool) if case is None else case.unpack() != NULL,
         told_wait=np.full(stream.n_rows, NULL) if told is None else told.unpack(),
     )
-    return steps if stream.opens is None else _contacts_only(steps, stream.opens != 0)
+    return steps if stream.opens is None else _some(steps, stream.opens != 0)
 
 
 def _names(
@@ -138,12 +148,12 @@ def _names(
     return names[0], names[1], names[2], (codes[0], codes[1], codes[2])
 
 
-def _contacts_only(steps: Steps, opens: Bools) -> Steps:
-    """Return the steps without the further lines of contacts."""
-    place = np.cumsum(opens) - 1
-    after = steps.after[opens]
+def _some(steps: Steps, mask: Bools) -> Steps:
+    """Return some of the contacts: whole journeys, or all but the further lines of contacts."""
+    place = np.cumsum(mask) - 1
+    after = steps.after[mask]
     arrays = {
-        name: getattr(steps, name)[opens]
+        name: getattr(steps, name)[mask]
         for name in (
             *("customer", "entered", "kind", "channel", "outcome", "journey"),
             *("first", "again", "cased", "told_wait"),
@@ -205,9 +215,8 @@ def measure(steps: Steps, group: Ints, n_groups: int) -> Measured:
         group: the group of each contact that is followed (0 to n_groups - 1); negative is left out.
         n_groups: how many groups there are.
     """
-    gone = steps.outcomes.index("abandoned") if "abandoned" in steps.outcomes else NONE - 1
     volume, customers, back, left, start, waits = _tally(
-        group, steps.after, steps.entered, steps.customer, steps.again, steps.outcome, gone, n_groups
+        group, steps.after, steps.entered, steps.customer, steps.again, steps.outcome, steps.gone, n_groups
     )
     return Measured(
         volume,
@@ -286,39 +295,79 @@ class Nodes:
 
 def measure_nodes(steps: Steps) -> Nodes:
     """Measure the contacts of each kind."""
-    n = len(steps.kinds)
-    contacts = np.bincount(steps.kind, minlength=n)
-    change = np.ones(len(steps), bool)
-    order = np.argsort(steps.kind, kind="stable")
-    change[1:] = (np.diff(steps.customer[order]) != 0) | (np.diff(steps.kind[order]) != 0)
-    customers = np.bincount(steps.kind[order][change], minlength=n)
-    begins = np.bincount(steps.kind[steps.first], minlength=n)
-    old = old_enough(steps)
-    told = np.bincount(steps.kind[old], minlength=n)
-    followed = np.bincount(steps.kind[old & (steps.after >= 0)], minlength=n)
-    gone = steps.outcomes.index("abandoned") if "abandoned" in steps.outcomes else NONE - 1
-    left = np.bincount(steps.kind[steps.outcome == gone], minlength=n)
+    contacts, customers, begins, told, followed, left = _nodes(
+        steps.kind,
+        steps.customer,
+        steps.first,
+        steps.old_enough,
+        steps.after,
+        steps.outcome,
+        steps.gone,
+        len(steps.kinds),
+    )
     return Nodes(contacts, customers, begins, _share(followed, told), _share(left, contacts))
 
 
-def old_enough(steps: Steps) -> Bools:
-    """Return which contacts would have been followed by now if anything were to follow them.
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _nodes(
+    kind: Codes, customer: Ints, first: Bools, old: Bools, after: Ints, outcome: Codes, gone: int, n: int
+) -> Ints:
+    """Count by kind: contacts, customers, journeys begun, contacts old enough, of them followed, abandoned."""
+    found = np.zeros((6, n), np.int64)
+    owner = np.full(n, -1)
+    for i in range(kind.size):
+        k = kind[i]
+        found[0, k] += 1
+        if owner[k] != customer[i]:
+            owner[k] = customer[i]
+            found[1, k] += 1
+        found[2, k] += first[i]
+        if old[i]:
+            found[3, k] += 1
+            found[4, k] += after[i] >= 0
+        found[5, k] += outcome[i] == gone
+    return found
 
-    That is after the gap for contacts without a case, after the 95th percentile of the time to the next
-    contact of a case, by kind, for the others; or after 60 days.
-    """
-    n = len(steps.kinds)
-    group = np.where(steps.cased & (steps.after >= 0), steps.kind, NONE).astype(np.int64)
-    *_, start, waits = _tally(
-        group, steps.after, steps.entered, steps.customer, steps.again, steps.outcome, NONE - 1, n
-    )
-    (late,) = quantiles(start, waits, (0.95,))
-    patience = np.minimum(np.nan_to_num(late, nan=steps.gap), LONGEST_PATIENCE).astype(np.int64)
-    wait = np.where(steps.cased, patience[steps.kind], steps.gap)
-    return np.asarray(steps.entered + wait < steps.until)
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _stretches(kind: Codes, after: Ints, n: int) -> Ints:
+    found = np.full(kind.size, NONE)
+    for i in range(kind.size):
+        if after[i] >= 0:
+            found[i] = np.int64(kind[i]) * n + kind[after[i]]
+    return found
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def times_by_half(
+    group: Ints, after: Ints, entered: Ints, counts: Bools, middle: int, n_groups: int
+) -> tuple[Ints, Ints]:
+    """Lay the times to the next contact beside each other: by group before a moment, then by group after."""
+    start = np.zeros(2 * n_groups + 1, np.int64)
+    for i in range(group.size):
+        if counts[i] and after[i] >= 0:
+            start[group[i] + (entered[i] >= middle) * n_groups + 1] += 1
+    for g in range(2 * n_groups):
+        start[g + 1] += start[g]
+    place, waits = start[:-1].copy(), np.empty(start[-1], np.int64)
+    for i in range(group.size):
+        if counts[i] and after[i] >= 0:
+            g = group[i] + (entered[i] >= middle) * n_groups
+            waits[place[g]] = entered[after[i]] - entered[i]
+            place[g] += 1
+    return start, waits
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _waited_out(kind: Codes, entered: Ints, cased: Bools, patience: Ints, gap: int, until: int) -> Bools:
+    found = np.empty(kind.size, np.bool_)
+    for i in range(kind.size):
+        found[i] = entered[i] + (patience[kind[i]] if cased[i] else gap) < until
+    return found
 
 
 LONGEST_PATIENCE = 60 * 86_400_000_000
+FOREVER = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -338,45 +387,50 @@ MOST_STEPS = 12
 
 def measure_journeys(steps: Steps, *, variants: int = 10) -> Throughput:
     """Measure whole journeys that are over: nothing has followed for as long as anything usually takes."""
-    if not len(steps):
-        return Throughput(0, 0, np.nan, np.nan, ())
-    n = int(steps.journey.max()) + 1
-    begin, end, length, mark, over = _journeys(
-        steps.journey, steps.after, steps.first, steps.entered, steps.kind, old_enough(steps), n
+    alone, times, marks, heads = _journeys(
+        steps.after, steps.first, steps.entered, steps.kind, steps.old_enough, len(steps.kinds)
     )
-    several = over & (length > 1)
-    times = np.sort(end[several] - begin[several]) if several.any() else np.array([np.nan])
-    marks, firsts, counts = np.unique(mark[over], return_index=True, return_counts=True)
-    heads = np.flatnonzero(steps.first)
-    head_of = np.empty(n, np.int64)
-    head_of[steps.journey[heads]] = heads
-    heads = head_of[over]
-    common = np.argsort(-counts, kind="stable")[:variants]
-    told = tuple((_kinds_from(steps, int(heads[firsts[v]])), int(counts[v])) for v in common)
-    median, p90 = (float(np.quantile(times, q)) for q in (0.5, 0.9))
-    return Throughput(int(over.sum()), int((over & (length == 1)).sum()), median, p90, told)
+    _, first, counts = np.unique(marks, return_index=True, return_counts=True)
+    found = [(_kinds_from(steps, int(h)), int(c)) for h, c in _largest(heads[first], counts, variants)]
+    found += [((steps.kinds[k],), int(c)) for k, c in _largest(np.arange(len(alone)), alone, variants)]
+    told = tuple(sorted(found, key=lambda v: -v[1])[:variants])
+    ((median,), (p90,)) = quantiles(np.array([0, len(times)]), times, (0.5, 0.9))
+    return Throughput(len(times) + int(alone.sum()), int(alone.sum()), float(median), float(p90), told)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _journeys(
-    journey: Ints, after: Ints, first: Bools, entered: Ints, kind: Codes, old: Bools, n: int
-) -> tuple[Ints, Ints, Ints, Ints, Bools]:
-    """Walk each journey from its first contact: begin, end, length, a number of its kinds, whether over."""
-    begin, end, length = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    mark, over = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+    after: Ints, first: Bools, entered: Ints, kind: Codes, old: Bools, n: int
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """Walk the journeys that are over: those of one contact by kind; time, number of the kinds, first contact."""
+    alone = np.zeros(n, np.int64)
+    size = 0
+    for i in range(first.size):
+        size += first[i] and after[i] >= 0
+    times, marks, heads = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
+    size = 0
     for i in range(first.size):
         if not first[i]:
             continue
-        j, at, steps, sequence = journey[i], i, 0, 0
+        if after[i] < 0:
+            alone[kind[i]] += old[i]
+            continue
+        at, sequence = i, 0
         while True:
-            steps += 1
             # a polynomial in wrapping 64-bit arithmetic: two sequences share a number once in 10^19
             sequence = sequence * 6364136223846793005 + (kind[at] + 1) * 1442695040888963407
             if after[at] < 0:
                 break
             at = after[at]
-        begin[j], end[j], length[j], mark[j], over[j] = entered[i], entered[at], steps, sequence, old[at]
-    return begin, end, length, mark, over
+        if old[at]:
+            times[size], marks[size], heads[size] = entered[at] - entered[i], sequence, i
+            size += 1
+    return alone, times[:size], marks[:size], heads[:size]
+
+
+def _largest(what: Ints, counts: Ints, most: int) -> list[tuple[int, int]]:
+    order = np.argsort(-counts, kind="stable")[:most]
+    return [(int(what[k]), int(counts[k])) for k in order if counts[k]]
 
 
 def _kinds_from(steps: Steps, at: int) -> tuple[str, ...]:

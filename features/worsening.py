@@ -42,14 +42,7 @@ def changes(values: Floats) -> list[Change]:
     Source: Pettitt (1979), "A non-parametric approach to the change-point problem", Applied Statistics;
     Vostrikova (1981) for the segmentation.
     """
-    ranks = _ranks(values)
-    cuts = sorted(_split(ranks, 0, len(ranks)))
-    edges = [0, *cuts, len(ranks)]
-    found = []
-    for before, at, after in zip(edges, cuts, edges[2:], strict=False):
-        statistic, _ = _best_split(ranks[before:after], at - before)
-        found.append(Change(at, _superiority(values[before:at], values[at:after]), statistic))
-    return found
+    return _changes(values, _ranks(values))
 
 
 def worse_since(values: Floats, *, shares: bool = False) -> Change | None:
@@ -62,10 +55,10 @@ def worse_since(values: Floats, *, shares: bool = False) -> Change | None:
         values: in order of time; larger is worse.
         shares: values are 0 or 1, so that a difference of their means counts as well.
     """
-    found = changes(values)
+    ranks = _ranks(values)
+    found = _changes(values, ranks)
     if not found:
         return None
-    ranks = _ranks(values)
     edges = [0, *(c.at for c in found), len(values)]
     level = [ranks[a:b].mean() for a, b in zip(edges, edges[1:], strict=False)]
     lasting = []
@@ -77,6 +70,16 @@ def worse_since(values: Floats, *, shares: bool = False) -> Change | None:
         if enough and level[k + 1] > level[k] and min(level[k + 1 :]) > (level[k] + level[k + 1]) / 2:
             lasting.append(change)
     return max(lasting, key=lambda c: c.statistic, default=None)
+
+
+def _changes(values: Floats, ranks: Floats) -> list[Change]:
+    cuts = sorted(_split(ranks, 0, len(ranks)))
+    edges = [0, *cuts, len(ranks)]
+    found = []
+    for before, at, after in zip(edges, cuts, edges[2:], strict=False):
+        statistic, _ = _best_split(ranks[before:after], at - before)
+        found.append(Change(at, _superiority(values[before:at], values[at:after]), statistic))
+    return found
 
 
 def _split(ranks: Floats, low: int, high: int) -> list[int]:

@@ -15,9 +15,9 @@ import numpy as np
 from features.clock import US_PER_DAY
 from features.flow import BLOCKED, FEWEST, ON_TIME, Flow, Targets, told_by
 from features.histories import Histories
+from features.periods import Worsened, grouped, worsening
 from features.streams import NULL, Ints
 from features.stretches import NONE, Floats, Steps
-from features.worsening import Change, worse_since
 from training.config import Config
 from training.labels import churn_labels, eligible
 from training.panel import panel_dates
@@ -36,17 +36,6 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Worsened:
-    """Since when a stretch is worse, and what it was like before and after; times are µs."""
-
-    since: int
-    held_before: float
-    held_after: float
-    median_before: float
-    median_after: float
 
 
 @dataclass(frozen=True)
@@ -116,13 +105,15 @@ def repair_list(histories: Histories, config: Config, steps: Steps, flow: Flow, 
     stages = lifecycle_at(known, config, dates) if len(dates) else None
     outcomes = [np.where(eligible(known, config, d), churn_labels(known, config, d).value, NONE) for d in dates]
     block = np.random.default_rng(0).integers(0, BLOCKS, histories.n_customers)
+    by_stretch, by_instead = (grouped(of, len(steps.kinds) ** 2) for of in (flow.stretch, flow.instead))
     found = []
     for stretch in _candidates(steps, flow, targets):
-        rows = np.flatnonzero((flow.stretch == stretch) | (flow.instead == stretch))
-        worsened = worsening(steps, flow, targets, stretch)
-        nature, target, promised, lately = _state(steps, flow, targets, stretch, until - 2 * recent)
+        counted = by_stretch.of(stretch)
+        worsened = worsening(steps, flow, targets, stretch, counted)
+        nature, target, promised, lately = _state(steps, flow, targets, stretch, counted, until - 2 * recent)
         if worsened is None and not promised:
             continue
+        rows = np.union1d(counted, by_instead.of(stretch))
         held_now, _ = _at(steps, flow, rows, stretch, until, recent)
         held_now = held_now[here[held_now]]
         if not len(held_now):
@@ -156,24 +147,6 @@ def repair_list(histories: Histories, config: Config, steps: Steps, flow: Flow, 
     return RepairList(tuple(found), config.churn.horizon_days, len(dates), source)
 
 
-def worsening(steps: Steps, flow: Flow, targets: Targets, stretch: int) -> Worsened | None:
-    """Return since when a stretch is worse, by the times waited in it and by the share held up."""
-    rows = np.flatnonzero((flow.stretch == stretch) & ~np.isnan(flow.waited))
-    # of what entered lately, only what was quick is known
-    rows = rows[steps.entered[rows] + told_by(targets, stretch, len(steps.kinds)) < steps.until]
-    if len(rows) < 2 * FEWEST:
-        return None
-    rows = rows[np.argsort(steps.entered[rows], kind="stable")]
-    held = flow.held[rows].astype(np.float64)
-    told: list[Change] = [c for c in (worse_since(flow.waited[rows]), worse_since(held, shares=True)) if c]
-    if not told:
-        return None
-    at = max(told, key=lambda c: c.statistic).at
-    waited = flow.waited[rows]
-    middle = [float(np.quantile(part, 0.5, method="lower")) for part in (waited[:at], waited[at:])]
-    return Worsened(int(steps.entered[rows[at]]), float(held[:at].mean()), float(held[at:].mean()), *middle)
-
-
 def _candidates(steps: Steps, flow: Flow, targets: Targets) -> Iterator[int]:
     """Yield the stretches with enough passages, and with some that were held up first there."""
     size = len(steps.kinds) ** 2
@@ -201,16 +174,16 @@ def _at(steps: Steps, flow: Flow, rows: Ints, stretch: int, date: int, recent: i
     return held, np.setdiff1d(steps.customer[rows[passed]], held)
 
 
-def _state(steps: Steps, flow: Flow, targets: Targets, stretch: int, since: int) -> tuple[str, int, bool, Ints]:
+def _state(
+    steps: Steps, flow: Flow, targets: Targets, stretch: int, counted: Ints, since: int
+) -> tuple[str, int, bool, Ints]:
     """Return a stretch's nature, the target it misses, whether that is the company's own, and what entered it.
 
     What entered it since a moment, if its fate is known by now.
     """
     kind = stretch // len(steps.kinds)
     certain = told_by(targets, stretch, len(steps.kinds))
-    rows = np.flatnonzero(
-        (flow.stretch == stretch) & (steps.entered >= since) & (steps.entered + certain < steps.until)
-    )
+    rows = counted[(steps.entered[counted] >= since) & (steps.entered[counted] + certain < steps.until)]
     stuck = flow.status[rows] == BLOCKED
     if stuck.sum() > MOSTLY * max(flow.held[rows].sum(), 1):
         return "blocked", int(targets.deadline[kind]), bool(targets.due[kind]), rows
