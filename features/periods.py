@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from features.flow import FEWEST, US_PER_DAY, Flow, Targets, told_by
+from features.flow import BLOCKED, FEWEST, US_PER_DAY, Flow, Targets, told_by
 from features.streams import Ints
 from features.stretches import Floats, Steps, quantiles
 from features.worsening import Change, worse_since
@@ -179,7 +179,9 @@ def worsening(
     rows = rows[:: -(-len(rows) // MOST_LOOKED_AT)]  # they are by customer, so it is a sample of customers
     rows = rows[np.argsort(steps.entered[rows], kind="stable")]
     held = flow.held[rows].astype(np.float64)
-    told: list[Change] = [c for c in (worse_since(flow.waited[rows]), worse_since(held, shares=True)) if c]
+    # all that is blocked waited too long, alike: how long in the end is not known yet of the latest
+    waits = np.where(flow.status[rows] == BLOCKED, np.inf, flow.waited[rows])
+    told: list[Change] = [c for c in (worse_since(waits), worse_since(held, shares=True)) if c]
     if not told:
         return None
     at = max(told, key=lambda c: c.statistic).at

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from serving.commands import data, learning, use, workspace
+from serving.commands import corridor, data, learning, use, workspace
 
 app = typer.Typer(
     name="corredor",
@@ -25,7 +25,7 @@ for panel, verbs in (
     (START, (workspace.init, workspace.demo, workspace.simulate)),
     (DATA, (data.check, data.features)),
     (LEARN, (learning.train, learning.backtest, learning.promote)),
-    (USE, (use.score, use.explain, use.report, use.serve)),
+    (USE, (use.score, use.explain, use.report, corridor.corridor, use.serve)),
 ):
     for verb in verbs:
         app.command(rich_help_panel=panel)(verb)
