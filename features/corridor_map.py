@@ -21,19 +21,18 @@ from features.stretches import (
     Measured,
     Nodes,
     Steps,
-    Throughput,
     measure,
-    measure_journeys,
     measure_nodes,
     steps_of,
 )
+from features.throughput import Throughput, measure_journeys
 
 Part = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
 class Slice:
-    """What was measured of some of the contacts: those of a lifecycle stage, a channel, a segment…
+    """What was measured of some of the contacts: those of a stage, a channel, a segment.
 
     Of a stretch, `held` is the share held up of those whose fate is certain.
     """

@@ -73,7 +73,7 @@ class Flow:
     @cached_property
     def held(self) -> Bools:
         """Which contacts were, or are, held up."""
-        return (self.status == LATE) | (self.status == BLOCKED)
+        return np.asarray((self.status == LATE) | (self.status == BLOCKED))
 
 
 def fit_targets(steps: Steps, kinds: Mapping[str, TouchpointKind]) -> Targets:
@@ -153,7 +153,7 @@ def follow(steps: Steps, targets: Targets) -> Flow:
 def _onward(
     kind: Codes, after: Ints, entered: Ints, deadline: Ints, n: int, by_beginning: bool
 ) -> tuple[Ints, Ints]:
-    """Return each contact's cell (the kind its journey began with, its own), and what follows in time there."""
+    """Return each contact's cell (kind its journey began with, own kind), and what follows in time there."""
     cell = np.empty(kind.size, np.int64)
     origin = np.full(kind.size, NONE, np.int16)
     counts = np.zeros((n * n if by_beginning else n, n), np.int64)
@@ -194,10 +194,7 @@ def _fates(
     for i in range(size):
         k, j = np.int64(kind[i]), after[i]
         usual_next, due_in = expected[cell[i]], deadline[k]
-        awaited = (
-            awaits[k, outcome[i] + 1] and due_in != NULL and usual_next >= 0
-            and (cased[i] or due[k])
-        )
+        awaited = awaits[k, outcome[i] + 1] and due_in != NULL and usual_next >= 0 and (cased[i] or due[k])
         if awaited:
             instead[i] = k * n + usual_next
             patience = due_in
@@ -254,12 +251,14 @@ def told_by(targets: Targets, stretch: int, n_kinds: int) -> int:
     return max(0, *(t for t in known if t != NULL)) if max(known) != NULL else 0
 
 
-def _usual(steps: Steps, group: Ints, counts: Bools, n_groups: int, share: float) -> Floats:
+def _usual(
+    steps: Steps, group: npt.NDArray[np.integer], counts: Bools, n_groups: int, share: float
+) -> Floats:
     """Return a quantile of the time to the next contact by group: the smaller of both halves' of the log."""
     middle = (int(steps.entered.min()) + steps.until) // 2 if len(steps) else 0
     start, waits = times_by_half(group, steps.after, steps.entered, counts, middle, n_groups)
     (found,) = quantiles(start, waits, (share,))
-    return np.fmin(*np.where(np.diff(start) >= FEWEST, found, np.nan).reshape(2, n_groups))
+    return np.asarray(np.fmin(*np.where(np.diff(start) >= FEWEST, found, np.nan).reshape(2, n_groups)))
 
 
 def _awaits(steps: Steps) -> Bools:
@@ -274,7 +273,9 @@ def _awaits(steps: Steps) -> Bools:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _led_on(kind: Codes, outcome: Codes, after: Ints, old: Bools, n: int, n_outcomes: int) -> tuple[Ints, Ints]:
+def _led_on(
+    kind: Codes, outcome: Codes, after: Ints, old: Bools, n: int, n_outcomes: int
+) -> tuple[Ints, Ints]:
     went, asked = np.zeros((n, n_outcomes), np.int64), np.zeros((n, n_outcomes), np.int64)
     for i in range(kind.size):
         if old[i]:

@@ -191,9 +191,10 @@ def worsening(
 
 
 def trend(periods: Periods, *, recent: int = 4) -> Floats:
-    """Return by how many times more is in progress in the last periods than in as many before; NaN: unknown."""
+    """Return how many times as much is in progress in the last periods as in as many before; NaN: unknown."""
     progress = np.nan_to_num(periods.in_progress)
     if progress.shape[1] < 2 * recent:
         return np.full(len(progress), np.nan)
     later, before = progress[:, -recent:].mean(axis=1), progress[:, -2 * recent : -recent].mean(axis=1)
-    return np.divide(later, before, out=np.full(len(later), np.nan), where=before > 0)
+    times: Floats = np.divide(later, before, out=np.full(len(later), np.nan), where=before > 0)
+    return times

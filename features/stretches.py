@@ -77,7 +77,9 @@ class Steps:
         That is after the gap for contacts without a case, after the 95th percentile of the time to the next
         contact of a case, by kind, for the others; or after 60 days.
         """
-        start, waits = times_by_half(self.kind, self.after, self.entered, self.cased, FOREVER, len(self.kinds))
+        start, waits = times_by_half(
+            self.kind, self.after, self.entered, self.cased, FOREVER, len(self.kinds)
+        )
         (late,) = quantiles(start[: len(self.kinds) + 1], waits, (0.95,))
         patience = np.minimum(np.nan_to_num(late, nan=self.gap), LONGEST_PATIENCE).astype(np.int64)
         return np.asarray(_waited_out(self.kind, self.entered, self.cased, patience, self.gap, self.until))
@@ -218,10 +220,12 @@ def measure(steps: Steps, group: Ints, n_groups: int) -> Measured:
     volume, customers, back, left, start, waits = _tally(
         group, steps.after, steps.entered, steps.customer, steps.again, steps.outcome, steps.gone, n_groups
     )
+    median, p90 = quantiles(start, waits, (0.5, 0.9))
     return Measured(
         volume,
         customers,
-        *quantiles(start, waits, (0.5, 0.9)),
+        median,
+        p90,
         _share(back, volume),
         _share(left, volume),
     )
@@ -277,7 +281,8 @@ def quantiles(start: Ints, values: Ints, shares: tuple[float, ...]) -> tuple[Flo
 
 
 def _share(part: Ints, whole: Ints) -> Floats:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    share: Floats = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return share
 
 
 @dataclass(frozen=True)
@@ -312,7 +317,7 @@ def measure_nodes(steps: Steps) -> Nodes:
 def _nodes(
     kind: Codes, customer: Ints, first: Bools, old: Bools, after: Ints, outcome: Codes, gone: int, n: int
 ) -> Ints:
-    """Count by kind: contacts, customers, journeys begun, contacts old enough, of them followed, abandoned."""
+    """Count by kind: contacts, customers, journeys begun, contacts old enough, those followed, abandoned."""
     found = np.zeros((6, n), np.int64)
     owner = np.full(n, -1)
     for i in range(kind.size):
@@ -368,77 +373,6 @@ def _waited_out(kind: Codes, entered: Ints, cased: Bools, patience: Ints, gap: i
 
 LONGEST_PATIENCE = 60 * 86_400_000_000
 FOREVER = 1 << 62
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """How journeys of two contacts and more go from their first contact to their last; times are µs."""
-
-    journeys: int
-    of_one_contact: int
-    median: float
-    p90: float
-    variants: tuple[tuple[tuple[str, ...], int], ...]
-    """The most frequent sequences of kinds, and how many journeys took them."""
-
-
-MOST_STEPS = 12
-
-
-def measure_journeys(steps: Steps, *, variants: int = 10) -> Throughput:
-    """Measure whole journeys that are over: nothing has followed for as long as anything usually takes."""
-    alone, times, marks, heads = _journeys(
-        steps.after, steps.first, steps.entered, steps.kind, steps.old_enough, len(steps.kinds)
-    )
-    _, first, counts = np.unique(marks, return_index=True, return_counts=True)
-    found = [(_kinds_from(steps, int(h)), int(c)) for h, c in _largest(heads[first], counts, variants)]
-    found += [((steps.kinds[k],), int(c)) for k, c in _largest(np.arange(len(alone)), alone, variants)]
-    told = tuple(sorted(found, key=lambda v: -v[1])[:variants])
-    ((median,), (p90,)) = quantiles(np.array([0, len(times)]), times, (0.5, 0.9))
-    return Throughput(len(times) + int(alone.sum()), int(alone.sum()), float(median), float(p90), told)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _journeys(
-    after: Ints, first: Bools, entered: Ints, kind: Codes, old: Bools, n: int
-) -> tuple[Ints, Ints, Ints, Ints]:
-    """Walk the journeys that are over: those of one contact by kind; time, number of the kinds, first contact."""
-    alone = np.zeros(n, np.int64)
-    size = 0
-    for i in range(first.size):
-        size += first[i] and after[i] >= 0
-    times, marks, heads = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
-    size = 0
-    for i in range(first.size):
-        if not first[i]:
-            continue
-        if after[i] < 0:
-            alone[kind[i]] += old[i]
-            continue
-        at, sequence = i, 0
-        while True:
-            # a polynomial in wrapping 64-bit arithmetic: two sequences share a number once in 10^19
-            sequence = sequence * 6364136223846793005 + (kind[at] + 1) * 1442695040888963407
-            if after[at] < 0:
-                break
-            at = after[at]
-        if old[at]:
-            times[size], marks[size], heads[size] = entered[at] - entered[i], sequence, i
-            size += 1
-    return alone, times[:size], marks[:size], heads[:size]
-
-
-def _largest(what: Ints, counts: Ints, most: int) -> list[tuple[int, int]]:
-    order = np.argsort(-counts, kind="stable")[:most]
-    return [(int(what[k]), int(counts[k])) for k in order if counts[k]]
-
-
-def _kinds_from(steps: Steps, at: int) -> tuple[str, ...]:
-    names = []
-    while at >= 0 and len(names) < MOST_STEPS:
-        names.append(steps.kinds[steps.kind[at]])
-        at = int(steps.after[at])
-    return tuple(names) if at < 0 else (*names, "…")
 
 
 def by_name(values: Mapping[str, float], names: tuple[str, ...]) -> Floats:

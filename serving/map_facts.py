@@ -43,7 +43,9 @@ class Telling:
         volume = dict(zip(self.edges, self.map.whole.measured.volume.tolist(), strict=True))
         listed = [divmod(r.stretch, max(kinds, 1)) for r in repairs]
         bearing, others = choose(kinds, volume, listed, int(MOST_PER_KIND * kinds) + 4)
-        self.layout = lay_out(kinds, bearing, others, [e for e, r in zip(listed, repairs, strict=True) if r.clear])
+        self.layout = lay_out(
+            kinds, bearing, others, [e for e, r in zip(listed, repairs, strict=True) if r.clear]
+        )
         self.shown = len(bearing)
         self.rank = {edge: n for n, edge in enumerate([*bearing, *others])}
         self.rows = [n for n, e in enumerate(self.edges) if n < MOST_ROWS or e in self.rank]
@@ -89,8 +91,27 @@ class Telling:
         """Return what the script reads: numbers by slice, and the words that it writes."""
         slices = {f"{s},{c}": part for (s, c), part in self.corridor.parts.items()}
         chosen_rows = np.array(self.rows, np.int64)
-        keep = ("minutes", "hours", "days", "contacts", "customers", "begins", "leads_on", "abandoned")
-        keep += ("volume", "median", "p90", "turns_back", "held_up", "in_progress", "trend", "target", "since")
+        keep: tuple[str, ...] = (
+            "minutes",
+            "hours",
+            "days",
+            "contacts",
+            "customers",
+            "begins",
+            "leads_on",
+            "abandoned",
+        )
+        keep += (
+            "volume",
+            "median",
+            "p90",
+            "turns_back",
+            "held_up",
+            "in_progress",
+            "trend",
+            "target",
+            "since",
+        )
         keep += ("left", "stayed", "over_time", "details", "by_group")
         return {
             "language": self.language,
@@ -193,7 +214,13 @@ class Telling:
             for k, (x, y) in sorted(layout.center.items())
         ]
         box = (-MARGIN, -MARGIN, layout.width + 2 * MARGIN, layout.height + 2 * MARGIN)
-        return {"edges": edges, "nodes": nodes, "box": " ".join(f"{v:.0f}" for v in box), "w": WIDTH, "h": HEIGHT}
+        return {
+            "edges": edges,
+            "nodes": nodes,
+            "box": " ".join(f"{v:.0f}" for v in box),
+            "w": WIDTH,
+            "h": HEIGHT,
+        }
 
     def _stretch(self, place: int) -> str:
         a, b = self.edges[place]
@@ -249,7 +276,10 @@ class Telling:
             "b": b,
             "facts": facts,
             "groups": [
-                [name, f"{_percent(part.held[n], language)} · {span(part.measured.median[n], words, language)}"]
+                [
+                    name,
+                    f"{_percent(part.held[n], language)} · {span(part.measured.median[n], words, language)}",
+                ]
                 for name, part in groups.items()
             ],
             "series": _shares(self.map.periods.held[n]),

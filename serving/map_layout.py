@@ -17,6 +17,8 @@ LANE = 14.0
 """Height of a way that passes between boxes."""
 MUCH, ONE_WAY = 0.15, 0.5
 """Share of what leaves or enters a kind, and dependency, from which a stretch bears the layout."""
+FEW = 1.6
+"""Stretches that bear the layout, per kind, besides those that must be there."""
 ROUND = 26.0
 """How far a stretch from a kind to itself, or up a column, reaches out."""
 
@@ -84,13 +86,15 @@ def choose(
         return edge[0] != edge[1] and much and n - back(edge) >= ONE_WAY * (n + back(edge) + 1)
 
     ranked = sorted(volume, key=lambda e: (-volume[e], e))
-    bearing = {e for e in always if e in volume} | {e for e in ranked if bears(e)}
+    bearing = {e for e in always if e in volume} | set([e for e in ranked if bears(e)][: int(FEW * kinds)])
     held = {k for a, b in bearing if a != b for k in (a, b)}
     for edge in ranked:
         if edge[0] != edge[1] and not held.issuperset(edge):
             bearing.add(edge)
             held.update(edge)
-    others = sorted((e for e in volume if e not in bearing), key=lambda e: (back(e) - volume[e], -volume[e], e))
+    others = sorted(
+        (e for e in volume if e not in bearing), key=lambda e: (back(e) - volume[e], -volume[e], e)
+    )
     return [e for e in ranked if e in bearing], others[: max(0, most - len(bearing))]
 
 
@@ -172,7 +176,8 @@ def _layered(
     )
     beyond = kinds
 
-    def named(v: int) -> int:
+    def named(vertex: int | str) -> int:
+        v = int(vertex)
         return names[v] if v < len(names) else beyond + v
 
     parts = []
@@ -180,9 +185,10 @@ def _layered(
         parts.append(
             (
                 [(named(v), (float(x), float(y))) for v, (x, y) in positions],
-                sorted((named(a), named(b)) for a, b in edges),
+                sorted((named(a), named(b)) for a, b in edges or ()),
             )
         )
+
     def order(part: tuple[list[tuple[int, Point]], list[Edge]]) -> tuple[bool, int, int]:
         vertices = [v for v, _ in part[0]]
         return not any(v in marked for v in vertices), -len(vertices), min(vertices)
@@ -190,9 +196,7 @@ def _layered(
     return sorted(parts, key=order)
 
 
-def _rows(
-    columns: Mapping[float, list[tuple[float, int]]], kinds: int, top: float
-) -> dict[int, Point]:
+def _rows(columns: Mapping[float, list[tuple[float, int]]], kinds: int, top: float) -> dict[int, Point]:
     """Return where the vertices of a part stand: its layers are columns, and nothing in one overlaps."""
     place: dict[int, Point] = {}
     lowest = min(across for column in columns.values() for across, _ in column)
@@ -250,7 +254,9 @@ def _points(
     # both directions of a pair share the bends, a little apart
     apart = 4.5 if ax < bx else -4.5
     inner = bends.get(edge) or list(reversed(bends.get((b, a), [])))
-    level = [(x + d, y + apart) for x, y in inner for d in (-side, side)]  # straight past the boxes of a column
+    level = [
+        (x + d, y + apart) for x, y in inner for d in (-side, side)
+    ]  # straight past the boxes of a column
     return [(ax + side, ay), *level, (bx - side, by)]
 
 

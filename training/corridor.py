@@ -8,10 +8,11 @@ import numpy as np
 
 from features.corridor_map import CorridorMap, Slice, draw_map
 from features.histories import Histories
+from features.profile import LIFECYCLE
 from features.stretches import NONE
 from training.config import Config
 from training.repairs import RepairList, repair_list
-from training.slices import LEFT, LIFECYCLE, STAYED, left_afterwards, lifecycle_of_steps, segments
+from training.slices import LEFT, STAYED, left_afterwards, lifecycle_of_steps, segments
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def read_corridor(
     )
 
 
-def _crossed(drawn: CorridorMap, stage: np.ndarray[tuple[int], np.dtype[np.int8]]) -> dict[tuple[int, int], Slice]:
+def _crossed(
+    drawn: CorridorMap, stage: np.ndarray[tuple[int], np.dtype[np.int8]]
+) -> dict[tuple[int, int], Slice]:
     """Measure each lifecycle stage, each channel, and each stage in each channel."""
     channels, stages = len(drawn.steps.channels), len(LIFECYCLE)
     found = {(NONE, NONE): drawn.whole}

@@ -16,12 +16,13 @@ from features.clock import US_PER_DAY
 from features.flow import BLOCKED, FEWEST, ON_TIME, Flow, Targets, told_by
 from features.histories import Histories
 from features.periods import Worsened, grouped, worsening
+from features.profile import LIFECYCLE
 from features.streams import NULL, Ints
 from features.stretches import NONE, Floats, Steps
 from training.config import Config
 from training.labels import churn_labels, eligible
 from training.panel import panel_dates
-from training.slices import LIFECYCLE, lifecycle_at
+from training.slices import lifecycle_at
 from training.worth import WorthSource, worth_per_year
 
 REPLICATES = 1_000
@@ -47,7 +48,7 @@ class Repair:
     nature: str
     """`blocked`: most of what is held up had not gone on by the deadline; else `congested`."""
     target: int
-    """What is missed, µs: the deadline of the kind entered where it is blocked, else the limit of the wait."""
+    """What is missed, µs: where blocked the deadline of the kind entered, else the limit of the wait."""
     promised: bool
     """Whether the target is the company's own; else it is what was usual."""
     entered: int
@@ -81,7 +82,9 @@ class RepairList:
     worth_source: WorthSource
 
 
-def repair_list(histories: Histories, config: Config, steps: Steps, flow: Flow, targets: Targets) -> RepairList:
+def repair_list(
+    histories: Histories, config: Config, steps: Steps, flow: Flow, targets: Targets
+) -> RepairList:
     """Return the stretches that hold customers up, by the value at risk that passes through them.
 
     A stretch is on the list when it misses a target of the configuration, or when it became worse than it
@@ -103,7 +106,9 @@ def repair_list(histories: Histories, config: Config, steps: Steps, flow: Flow, 
     here = eligible(known, config, until)
     dates = np.sort(panel_dates(known, config, until))
     stages = lifecycle_at(known, config, dates) if len(dates) else None
-    outcomes = [np.where(eligible(known, config, d), churn_labels(known, config, d).value, NONE) for d in dates]
+    outcomes = [
+        np.where(eligible(known, config, d), churn_labels(known, config, d).value, NONE) for d in dates
+    ]
     block = np.random.default_rng(0).integers(0, BLOCKS, histories.n_customers)
     by_stretch, by_instead = (grouped(of, len(steps.kinds) ** 2) for of in (flow.stretch, flow.instead))
     found = []
@@ -168,7 +173,9 @@ def _at(steps: Steps, flow: Flow, rows: Ints, stretch: int, date: int, recent: i
     since = np.where(overdue, flow.ripe_at[rows], flow.late_at[rows])
     # one that turned out well counts as held up while it is overdue; `first` speaks of how it turned out
     first = flow.first[rows] | ~flow.held[rows]
-    held = np.unique(steps.customer[rows[(overdue | over) & first & (since >= date - recent) & (since < date)]])
+    held = np.unique(
+        steps.customer[rows[(overdue | over) & first & (since >= date - recent) & (since < date)]]
+    )
     passed = (flow.stretch[rows] == stretch) & (flow.status[rows] == ON_TIME)
     passed &= (left < date) & (left >= date - recent)
     return held, np.setdiff1d(steps.customer[rows[passed]], held)
@@ -177,7 +184,7 @@ def _at(steps: Steps, flow: Flow, rows: Ints, stretch: int, date: int, recent: i
 def _state(
     steps: Steps, flow: Flow, targets: Targets, stretch: int, counted: Ints, since: int
 ) -> tuple[str, int, bool, Ints]:
-    """Return a stretch's nature, the target it misses, whether that is the company's own, and what entered it.
+    """Return a stretch's nature, the target it misses, whether that is the company's own, and what entered.
 
     What entered it since a moment, if its fate is known by now.
     """
@@ -207,4 +214,3 @@ def _interval(table: Floats) -> Interval:
         difference = (weight * (share[..., 0] - share[..., 1])).sum(axis=1) / weight.sum(axis=1)
     low, high = np.nanquantile(difference[1:], (0.025, 0.975))
     return Interval(float(difference[0]), float(low), float(high))
-

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from features.catalog import FittedFeatures
 from features.clock import US_PER_DAY
 from features.definition import Context
+from features.engine import Plan
 from features.histories import Histories
 from features.population import Population
 from features.profile import LIFECYCLE, lifecycle
@@ -37,9 +37,7 @@ def lifecycle_at(histories: Histories, config: Config, dates: Ints) -> Codes:
     context = Context(
         vocabulary, Population({}, {}, (1.0, 1.0, 1.0, 1.0)), config.activity, config.features.windows_days
     )
-    fitted = FittedFeatures(context)
-    stage = fitted.plan_of([f for f in fitted.features if f.name == "lifecycle_stage"])
-    found = stage.run(histories, np.asarray(dates, np.int64))[:, :, 0]
+    found = Plan([lifecycle(context)], vocabulary.tags).run(histories, np.asarray(dates, np.int64))[:, :, 0]
     return np.nan_to_num(found, nan=len(LIFECYCLE) - 1).astype(np.int8)
 
 
@@ -74,7 +72,7 @@ def segments(histories: Histories, until: int) -> tuple[tuple[str, ...], Ints]:
 
 
 def left_afterwards(histories: Histories, config: Config, steps: Steps) -> Codes:
-    """Return for each contact whether its customer had left within the horizon of the next date: LEFT, STAYED.
+    """Return for each contact whether its customer left within the horizon of the next date: LEFT, STAYED.
 
     Dates are those a model could learn from at `steps.until`; NONE for contacts that no such date follows
     within its step, and for customers who were not with us on it or whose outcome is not known.

@@ -21,7 +21,7 @@ def corridor(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Tell where the corridor is congested or blocked, since when, and the value held up there; draw its map."""
+    """Tell where the corridor is congested or blocked, since when, and the value at risk; draw its map."""
     from serving.console import say, say_json, steps
     from serving.map import write_map
     from serving.map_words import repair_lines, repair_rows, show_corridor
