@@ -122,9 +122,7 @@ def follow(steps: Steps, targets: Targets) -> Flow:
         n,
         n**3 <= MOST_CELLS,
     )
-    of_kind = counts.reshape(-1, n, n).sum(axis=0) if n else counts
-    usual = np.where(of_kind.any(axis=1), of_kind.argmax(axis=1), NONE) if n else np.zeros(0, np.int64)
-    expected = np.where(counts.any(axis=1), counts.argmax(axis=1), usual[np.arange(len(counts)) % max(n, 1)])
+    expected = _most_frequent(counts, n)
     found = _fates(
         steps.kind,
         steps.after,
@@ -147,6 +145,15 @@ def follow(steps: Steps, targets: Targets) -> Flow:
     return Flow(
         status, stretch, instead, late_at, ripe_at, _first_held(steps.journey, late_at, n_journeys), waited
     )
+
+
+def _most_frequent(counts: Ints, n: int) -> Ints:
+    """Return by cell the kind that most often follows; in a cell where none does, that of the cell's kind."""
+    if not n:
+        return np.zeros(0, np.int64)
+    of_kind = counts.reshape(-1, n, n).sum(axis=0)
+    usual = np.where(of_kind.any(axis=1), of_kind.argmax(axis=1), NONE)
+    return np.where(counts.any(axis=1), counts.argmax(axis=1), usual[np.arange(len(counts)) % n])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
