@@ -101,9 +101,9 @@ def draw_map(
     """
     steps = steps_of(histories, until)
     if channel is not None:
-        if channel not in steps.channels:
+        if len(steps) and channel not in steps.channels:
             raise unknown_name("channel in the data", channel, steps.channels)
-        steps = steps.of_journeys_with(steps.channels.index(channel))
+        steps = steps.of_journeys_with(steps.channels.index(channel)) if len(steps) else steps
     targets = fit_targets(steps, settings.touchpoints)
     flow = follow(steps, targets)
     size = len(steps.kinds) ** 2

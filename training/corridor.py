@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.clock import local_date
 from features.corridor_map import CorridorMap, Slice, draw_map
+from features.errors import CorredorError
 from features.histories import Histories
 from features.profile import LIFECYCLE
 from features.stretches import NONE
@@ -46,9 +48,15 @@ def read_corridor(
         channel: only the journeys that come through it; all by default.
 
     Raises:
-        CorredorError: no contact known by then came through the channel.
+        CorredorError: nothing was known by then, or there is no such channel.
     """
     drawn = draw_map(histories, config, as_of_us, channel=channel)
+    if not len(drawn.steps):
+        raise CorredorError(
+            f"nothing is known of any customer before {local_date(as_of_us, config.project.zone)}. "
+            f"The touchpoints begin on {local_date(histories.span()[0], config.project.zone)}: "
+            "choose a later --as-of."
+        )
     steps = drawn.steps
     known = histories.known_before(as_of_us)
     stage = lifecycle_of_steps(known, config, steps)
