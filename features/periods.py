@@ -14,6 +14,8 @@ from features.stretches import Floats, Steps, quantiles
 from features.worsening import Change, worse_since
 
 PERIOD_DAYS = 14
+EARLIEST_DAYS = 56
+"""Of the log, in which nothing is said to become worse: what began before the log is missing in it."""
 MOST_LOOKED_AT = 5_000
 """Passages of a stretch that its worsening is looked for in; of more, every second, third… is taken."""
 
@@ -185,6 +187,8 @@ def worsening(
     if not told:
         return None
     at = max(told, key=lambda c: c.statistic).at
+    if steps.entered[rows[at]] < steps.entered.min() + EARLIEST_DAYS * US_PER_DAY:
+        return None
     waited = flow.waited[rows]
     middle = [float(np.quantile(part, 0.5, method="lower")) for part in (waited[:at], waited[at:])]
     return Worsened(int(steps.entered[rows[at]]), float(held[:at].mean()), float(held[at:].mean()), *middle)
