@@ -34,8 +34,9 @@ from features.kernels import (
     WEEKS,
     walk,
 )
-from features.measures import STANDARDS, Standards, measure_scale, measure_values
+from features.measures import STANDARDS, Standards, measure_scale, measure_values, steps_among
 from features.noting import StreamPlan, entries_of, fact_tables, joined, powers_of
+from features.paths import Paths, PathWalk
 from features.streams import NULL, Contact, Ints, Stream
 
 Tagger = Callable[[str, Contact], frozenset[Tag]]
@@ -54,6 +55,7 @@ class Plan:
         *,
         day_offset: int = 0,
         standards: Callable[[Contact], Standards] | None = None,
+        paths: Paths | None = None,
     ) -> None:
         """Compile.
 
@@ -62,6 +64,7 @@ class Plan:
             tagger: what is true of a contact.
             day_offset: µs by which local days begin after UTC days.
             standards: what is promised of a touchpoint, for the measures that are set against it.
+            paths: the company's ways, for the measures that place a touchpoint on its customer's way.
         """
         self.tagger = tagger
         self.standards = standards
@@ -87,6 +90,9 @@ class Plan:
             written |= {straight[f[3]] for f in stream.facts if f[0] == SUM and f[3] in straight}
         rest = [(p, f) for f, p in enumerate(places) if f not in written]
         self.outputs = np.ascontiguousarray(np.array(rest, np.int64).reshape(-1, 2).T)
+        self._path: PathWalk | None = None
+        if paths is not None and (wanted := steps_among(self._streams["touchpoints"].measures)):
+            self._path = PathWalk(paths, wanted)
         self.powers_of = {n: powers_of([f[2] for f in s.fades]) for n, s in self._streams.items()}
 
     def _register(self, e: Expr) -> int:
@@ -239,6 +245,8 @@ class Plan:
         unpacked: dict[str, Ints] = {}
 
         def column(measure: str) -> Ints:
+            if measure not in unpacked and self._path and measure in self._path.wanted:
+                unpacked.update(self._path.run(stream, low, high, lambda m: measure_values(m, column)))
             if measure not in unpacked:
                 packed = stream.values.get(measure)
                 given = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)

@@ -152,7 +152,8 @@ def _pauses(stream: Stream) -> Ints:
     who, when = customer[loose], moment[loose]
     pauses = np.diff(when)[np.diff(who) == 0]
     pauses = pauses[pauses > 0]
-    return pauses[:: max(1, len(pauses) // MOST_PAUSES)]
+    some: Ints = pauses[:: max(1, len(pauses) // MOST_PAUSES)]
+    return some
 
 
 _NOTHING = np.zeros(0, np.int64)

@@ -17,6 +17,8 @@ from features.engine import Plan
 from features.expressions import ACTIVITY, Expr, exp, floor, larger
 from features.histories import Histories
 from features.holding import Percentiles, percentiles, signals
+from features.pathfit import fit_paths
+from features.paths import Paths
 from features.settings import Activity
 from features.vocabulary import Vocabulary
 
@@ -38,6 +40,7 @@ class Population:
     gaps: half-life -> mean and within-customer variance of log gaps, and how many gaps the mean weighs.
     dropout: r, alpha, a, b of BG/NBD, time in days.
     signals: signal of a switching cost -> its percentiles in the population.
+    paths: what is usual on the company's ways.
     """
 
     rates: Mapping[float, tuple[float, float]]
@@ -45,6 +48,7 @@ class Population:
     dropout: tuple[float, float, float, float]
     customers: int = 0
     signals: Mapping[str, Percentiles] = field(default_factory=dict)
+    paths: Paths | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as JSON values."""
@@ -54,6 +58,7 @@ class Population:
             "dropout": list(self.dropout),
             "customers": self.customers,
             "signals": {name: [list(part) for part in table] for name, table in self.signals.items()},
+            "paths": None if self.paths is None else self.paths.to_dict(),
         }
 
     @classmethod
@@ -63,7 +68,8 @@ class Population:
         rates = {float(h): (float(shape), float(rate)) for h, shape, rate in d["rates"]}
         gaps = {float(h): (float(m), float(v), float(w)) for h, m, v, w in d["gaps"]}
         signals = {name: (tuple(edges), tuple(shares)) for name, (edges, shares) in d["signals"].items()}
-        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals)
+        paths = None if d["paths"] is None else Paths.from_dict(d["paths"])
+        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals, paths)
 
 
 def fading(half_life: float, days: Expr) -> Expr:
@@ -92,6 +98,7 @@ def fit_population(
     histories: Histories, vocabulary: Vocabulary, activity: Activity, fit_before: int, day_offset: int
 ) -> Population:
     """Fit the parameters on all customers with activity before `fit_before` (µs UTC)."""
+    paths = fit_paths(histories.touchpoints, vocabulary, fit_before)
     age = ACTIVITY.pace("age")
     outputs: list[Expr] = [age, ACTIVITY.pace("silence"), ACTIVITY.days()]
     for h in RATE_HALF_LIVES:
@@ -101,7 +108,7 @@ def fit_population(
     held = signals(vocabulary)
     first_signal = len(outputs)
     outputs += [s.expression for s in held]
-    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset)
+    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset, paths=paths)
     table = plan.run(histories, np.array([fit_before]))[:, 0].astype(np.float64)
     table = table[table[:, 2] > 0]
     told = {}
@@ -111,12 +118,14 @@ def fit_population(
     if len(table) < LEAST_CUSTOMERS:
         weak = {h: (1.0, 30.0) for h in RATE_HALF_LIVES}
         gaps = {h: (2.5, 1.0, 3.0) for h in GAP_HALF_LIVES}
-        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), signals=told)
+        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), signals=told, paths=paths)
     ages, silence, days = table[:, :3].T
     rates = {h: _gamma_prior(*table[:, 3 + 3 * i : 6 + 3 * i].T) for i, h in enumerate(RATE_HALF_LIVES)}
     after = 3 + 3 * len(RATE_HALF_LIVES)
     gaps = {h: _gap_prior(*table[:, after + 3 * i :][:, :3].T) for i, h in enumerate(GAP_HALF_LIVES)}
-    return Population(rates, gaps, astuple(fit_bgnbd(days - 1, ages - silence, ages)), len(table), told)
+    return Population(
+        rates, gaps, astuple(fit_bgnbd(days - 1, ages - silence, ages)), len(table), told, paths
+    )
 
 
 def _gamma_prior(counts: Floats, exposure: Floats, squared: Floats) -> tuple[float, float]:
