@@ -14,16 +14,18 @@ import numpy.typing as npt
 
 from features.bgnbd import fit_bgnbd
 from features.engine import Plan
-from features.expressions import ACTIVITY, Expr, exp, floor, larger
+from features.expressions import ACTIVITY, Expr, Rows, exp, floor, larger
 from features.histories import Histories
 from features.holding import Percentiles, percentiles, signals
 from features.settings import Activity
 from features.vocabulary import Vocabulary
+from features.wallets import NOT_FITTED, fit_shares
 
 Floats = npt.NDArray[np.float64]
 
 RATE_HALF_LIVES = (15.0, 30.0, 60.0, 120.0, 1e6)
 """Half-lives, in days, of the rates; the last one never forgets."""
+WALLET = Rows("wallet", ("any", True))
 GAP_HALF_LIVES = (1e6, 120.0)
 """Half-lives, in days, of the gaps that the log-normal is fitted to."""
 LEAST_CUSTOMERS = 30
@@ -38,6 +40,7 @@ class Population:
     gaps: half-life -> mean and within-customer variance of log gaps, and how many gaps the mean weighs.
     dropout: r, alpha, a, b of BG/NBD, time in days.
     signals: signal of a switching cost -> its percentiles in the population.
+    wallet: a, b of the beta from which customers' shares of wallet are drawn.
     """
 
     rates: Mapping[float, tuple[float, float]]
@@ -45,6 +48,7 @@ class Population:
     dropout: tuple[float, float, float, float]
     customers: int = 0
     signals: Mapping[str, Percentiles] = field(default_factory=dict)
+    wallet: tuple[float, float] = NOT_FITTED
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as JSON values."""
@@ -54,6 +58,7 @@ class Population:
             "dropout": list(self.dropout),
             "customers": self.customers,
             "signals": {name: [list(part) for part in table] for name, table in self.signals.items()},
+            "wallet": list(self.wallet),
         }
 
     @classmethod
@@ -63,7 +68,8 @@ class Population:
         rates = {float(h): (float(shape), float(rate)) for h, shape, rate in d["rates"]}
         gaps = {float(h): (float(m), float(v), float(w)) for h, m, v, w in d["gaps"]}
         signals = {name: (tuple(edges), tuple(shares)) for name, (edges, shares) in d["signals"].items()}
-        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals)
+        wallet = (float(d["wallet"][0]), float(d["wallet"][1]))
+        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals, wallet)
 
 
 def fading(half_life: float, days: Expr) -> Expr:
@@ -101,8 +107,10 @@ def fit_population(
     held = signals(vocabulary)
     first_signal = len(outputs)
     outputs += [s.expression for s in held]
+    outputs += [WALLET.total("given"), WALLET.total("answers")]
     plan = Plan(outputs, vocabulary.tags, day_offset=day_offset)
     table = plan.run(histories, np.array([fit_before]))[:, 0].astype(np.float64)
+    shares_of = fit_shares(*np.nan_to_num(table[:, -2:]).T)
     table = table[table[:, 2] > 0]
     told = {}
     for place, signal in enumerate(held, first_signal):
@@ -111,12 +119,13 @@ def fit_population(
     if len(table) < LEAST_CUSTOMERS:
         weak = {h: (1.0, 30.0) for h in RATE_HALF_LIVES}
         gaps = {h: (2.5, 1.0, 3.0) for h in GAP_HALF_LIVES}
-        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), signals=told)
+        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), signals=told, wallet=shares_of)
     ages, silence, days = table[:, :3].T
     rates = {h: _gamma_prior(*table[:, 3 + 3 * i : 6 + 3 * i].T) for i, h in enumerate(RATE_HALF_LIVES)}
     after = 3 + 3 * len(RATE_HALF_LIVES)
     gaps = {h: _gap_prior(*table[:, after + 3 * i :][:, :3].T) for i, h in enumerate(GAP_HALF_LIVES)}
-    return Population(rates, gaps, astuple(fit_bgnbd(days - 1, ages - silence, ages)), len(table), told)
+    dropout = astuple(fit_bgnbd(days - 1, ages - silence, ages))
+    return Population(rates, gaps, dropout, len(table), told, shares_of)
 
 
 def _gamma_prior(counts: Floats, exposure: Floats, squared: Floats) -> tuple[float, float]:

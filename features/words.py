@@ -32,6 +32,7 @@ ASPECTS = {
     "failure": Phrase("failures", "fallos"),
     "delight": Phrase("delights", "agrados"),
     "promise": Phrase("promised times", "plazos prometidos"),
+    "wallet": Phrase("share of the wallet", "parte de su gasto"),
 }
 SCORES = {
     "satisfaction": Phrase("satisfaction", "satisfacción"),

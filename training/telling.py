@@ -29,6 +29,8 @@ _SINGULAR = {
         "providers": "provider",
         "commitments": "commitment",
         "gaps": "gap",
+        "points": "point",
+        "places": "place",
     },
     "es": {
         "contactos": "contacto",
@@ -41,6 +43,8 @@ _SINGULAR = {
         "proveedores": "proveedor",
         "compromisos": "compromiso",
         "intervalos": "intervalo",
+        "puntos": "punto",
+        "puestos": "puesto",
     },
 }
 
@@ -177,7 +181,7 @@ def _fill(feature: Feature, value: float, language: Language) -> str:
     template = feature.sentence.en if language == "en" else feature.sentence.es
     text = _value(feature, value, language)
     sentence = template.replace("{value}", text)
-    if text == "1":
+    if text.lstrip("+-") == "1":
         for many, one in _SINGULAR[language].items():
             sentence = re.sub(rf"(?<![\d.,])1 {many}\b", f"1 {one}", sentence)
     return sentence[:1].upper() + sentence[1:]
@@ -186,6 +190,9 @@ def _fill(feature: Feature, value: float, language: Language) -> str:
 def _value(feature: Feature, value: float, language: Language) -> str:
     if feature.unit in ("probability", "share", "0-1"):
         return percent(value, language)
+    if feature.unit in ("change of share", "places"):
+        change = number(100 * value if feature.unit == "change of share" else value, language)
+        return change if value <= 0 else f"+{change}"
     if feature.unit == "log probability":
         return percent(math.exp(value), language)
     if feature.unit in ("log", "log days"):

@@ -3,7 +3,7 @@ import pytest
 from features.errors import CorredorError
 from tests.literals import at, histories
 from training.config import Config
-from training.principality import principality_labels, principals, wallet_shares
+from training.principality import principality_labels, principals
 
 SHOP = """
 customer_id  occurred_at  kind      item
@@ -90,8 +90,6 @@ bea          2026-02-10   no    1
 
 
 def test_ranks_become_shares_by_the_wallet_allocation_rule():
-    shares = wallet_shares([1.0, 2.0, 3.0], [3.0, 3.0, 3.0])
-    assert shares == pytest.approx([0.5, 1 / 3, 1 / 6])
     shop = histories(SHOP, wallet=RANKS)
     assert principality_labels(shop, config(rule="share", threshold=0.5), AS_OF, AS_OF).value.tolist() == [
         *(1, 0, -1, -1)
