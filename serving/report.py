@@ -14,7 +14,7 @@ from serving import charts
 from serving.batch import AtRiskList
 from serving.page import Words, heads, money
 from serving.trust import trust_section
-from training.bundle import Bundle
+from training.bundle import CHURN, Bundle
 from training.config import Config
 from training.preflight import Preflight
 from training.words import Language, number, percent
@@ -146,7 +146,8 @@ def _spread(found: AtRiskList, words: Words, language: Language) -> dict[str, An
 
 
 def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any] | None:
-    overall = bundle.moments.get("overall") or []
+    of_churn = bundle.moments.get(CHURN) or {}
+    overall = of_churn.get("overall") or []
     if not overall:
         return None
 
@@ -162,7 +163,7 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
     }
     groups = []
     for grouping in ("lifecycle", "segment"):
-        levels = bundle.moments.get(grouping) or {}
+        levels = of_churn.get(grouping) or {}
         rows = [
             [
                 words.get(f"stage_{level}", level),

@@ -80,7 +80,7 @@ class Bundle:
     measures: Mapping[str, Any] = field(default_factory=dict)
     """Measures out of time by question, model and measure; plain JSON."""
     moments: Mapping[str, Any] = field(default_factory=dict)
-    """Global moments of truth, as `global_moments` of `training.reasons` returns them."""
+    """Question -> global moments of truth, as `global_moments` of `training.reasons` returns them."""
     beats_baselines: bool | None = None
     """Whether it was better out of time than every baseline; None when that could not be judged."""
     verdict: str = ""

@@ -27,7 +27,8 @@ CHUNK = 4_096
 class Panel:
     """Snapshots, sorted by (as_of, customer); outcomes are 1, 0 or -1 (not known).
 
-    `X` is float32[n_snapshots, n_features]. `was_principal` is the state on the day itself.
+    `X` is float32[n_snapshots, n_features]. `principal` is asked of those who stay: it is -1 of those who
+    left. `was_principal` is the state on the day itself.
     """
 
     customer: Ints
@@ -136,6 +137,7 @@ def build_panel(
             principal = np.stack(
                 [principality_labels(histories, config, int(d), staples_before).value for d in dates], axis=1
             )
+            principal[churned == 1] = -1
     parts: list[npt.NDArray[np.float32]] = []
     wanted = np.flatnonzero(here.any(axis=1))
     for low in range(0, len(wanted), CHUNK):

@@ -11,7 +11,7 @@ from features.definition import Feature, Words
 from features.profile import LIFECYCLE
 from features.vocabulary import slug
 from features.words import kind_words
-from training.bundle import Bundle
+from training.bundle import CHURN, Bundle
 from training.evidence import Evidence
 from training.scoring import Scores
 from training.words import LANGUAGES, Language, day_of, number, percent
@@ -56,28 +56,32 @@ class Reason:
     moment: str
     label: Words
     contribution: float
-    """Log-odds before calibration; positive raises the risk."""
+    """Log-odds before calibration; positive raises the probability."""
     risk: float
+    """Calibrated probability of what is asked: of leaving, or of having us as the main provider."""
     risk_without: float
-    """Calibrated churn probability had this moment contributed nothing."""
+    """The same had this moment contributed nothing."""
     feature: str
     value: float | None
     """The number that the sentence is told by; None when it is not known."""
     sentence: Words
 
 
-def tell_reasons(bundle: Bundle, scores: Scores, element: int) -> tuple[Reason, ...]:
+def tell_reasons(
+    bundle: Bundle, scores: Scores, element: int, question: str = CHURN
+) -> tuple[Reason, ...]:
     """Return the reasons of one customer of scores that were asked for with `reasons`, strongest first."""
-    if scores.top is None or scores.X is None:
+    if question not in scores.explained or scores.X is None:
         raise ValueError("these scores were made without reasons: call score(…, reasons=k)")
+    top = scores.explained[question].top
     values = dict(zip(bundle.fitted.names, scores.X[element].tolist(), strict=True))
-    risk = float(scores.churn_probability[element])
+    risk = float(scores.probability(question)[element])
     reasons = []
     for m, f, contribution, without in zip(
-        scores.top.moment[element].tolist(),
-        scores.top.feature[element].tolist(),
-        scores.top.contribution[element].tolist(),
-        scores.top.risk_without[element].tolist(),
+        top.moment[element].tolist(),
+        top.feature[element].tolist(),
+        top.contribution[element].tolist(),
+        top.risk_without[element].tolist(),
         strict=True,
     ):
         moment = bundle.moment_keys[m]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ WORTH: dict[WorthSource, str] = {
     "spend": "value: spend of the last 365 days, as none is given",
     "none": "no value is known, so the list is sorted by risk",
 }
+STATES = {"principal": "we are", "secondary": "another is", "not_known": "not known"}
+ENDS = {"principal": "stays, we are it", "secondary": "stays, another is it", "leaves": "leaves"}
 CHECK, CROSS = "✓", "✗"
 OURS = "corredor"
 MODELS = {
@@ -33,6 +35,7 @@ MODELS = {
     "rfm": "RFM logistic",
     "bgnbd": "BG/NBD",
     "as_before": "as before",
+    "own_share": "own past share, smoothed",
 }
 SHOWN = {
     "auc": "AUC",
@@ -144,6 +147,7 @@ def show_backtest(found: Backtest) -> None:
                 f"who stopped having us as their main provider: {stopping['happened']:,} of "
                 f"{stopping['snapshots']:,}",
             )
+    show_drift(found.two_way, found.drift_moments)
     dates = [d for d in found.by_date if CHURN in d]
     say_table(
         ("date", "trained on", "tested on", "left", *("AUC", "log-loss", "lift, first tenth")),
@@ -171,6 +175,33 @@ def show_backtest(found: Backtest) -> None:
     if found.stability is not None:
         say(f"Top three moments of each customer, with other seeds: Jaccard {found.stability:.2f}.")
     say(found.verdict)
+
+
+def show_drift(two_way: Sequence[Mapping[str, Any]], moments: Sequence[Mapping[str, Any]]) -> None:
+    """Print who left and whose main provider we were: expected and happened; and what drift goes with."""
+    if not two_way:
+        return
+    say_table(
+        ("today", "snapshots", "end", "expected", "happened"),
+        [
+            (
+                STATES[row["today"]] if end == "principal" else "",
+                row["snapshots"] if end == "principal" else "",
+                ENDS[end],
+                f"{cell['expected']:,.0f}",
+                f"{cell['happened']:,}",
+            )
+            for row in two_way
+            for end, cell in row["ends"].items()
+        ],
+        title="the main provider today, and what became of it (of those who stayed: where it is known)",
+    )
+    if moments:
+        say_table(
+            ("moment", "drifted", "stayed", "difference"),
+            [(m["moment"], *(f"{m[k]:+.3f}" for k in ("drifted", "stayed", "difference"))) for m in moments],
+            title="what speaks against us among those who drifted away in silence (log-odds; no proof of cause)",
+        )
 
 
 def _cost(measure: Mapping[str, Any]) -> str:

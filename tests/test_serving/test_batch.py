@@ -8,7 +8,7 @@ import pytest
 
 from features.errors import CorredorError
 from features.histories import build_histories
-from serving.batch import FORMULA_STARTS, SCHEMA, at_risk_list, csv_rows, harmless, write_list
+from serving.batch import FORMULA_STARTS, PRINCIPAL_COLUMNS, at_risk_list, csv_rows, harmless, write_list
 from tests.test_training.shop import AS_OF, DAY, START, shop_config, to_histories, trained_shop
 from training.labels import eligible
 from training.scoring import score
@@ -113,7 +113,7 @@ def test_before_all_data_the_list_is_refused_with_the_dates_there_are(shop, conf
 def test_csv_and_parquet_hold_the_same_rows(everyone, tmp_path):
     rows = read_csv(write_list(everyone, tmp_path / "list.csv"))
     table = pq.read_table(write_list(everyone, tmp_path / "list.parquet"))
-    assert list(rows[0]) == table.column_names == SCHEMA.names
+    assert list(rows[0]) == table.column_names == everyone.schema.names
     assert [r["customer_id"] for r in rows] == table["customer_id"].to_pylist()
     assert [float(r["churn_probability"]) for r in rows] == table["churn_probability"].to_pylist()
 

@@ -65,7 +65,10 @@ def report_of(language="en", rename=None):
                 "dates": ["2021-01-03"],
             }
         },
-        moments={"overall": weights, "lifecycle": {"new": weights[:3], "settled": weights[2:5]}},
+        moments={
+            "churn": {"overall": weights, "lifecycle": {"new": weights[:3], "settled": weights[2:5]}},
+            "principality": {"overall": weights[1:4]},
+        },
     )
     rows = [{**r, "customer_id": (rename or {}).get(r["customer_id"], r["customer_id"])} for r in shop.rows]
     histories = to_histories(rows)
