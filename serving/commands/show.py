@@ -135,7 +135,7 @@ def _tested_lines(measures: Mapping[str, Any]) -> list[str]:
 def show_backtest(found: Backtest) -> None:
     """Print a backtest: every model beside the others, by question, and by date."""
     for question, facts in found.questions.items():
-        what = {CHURN: "who left", PRINCIPALITY: "for whom we were the main provider"}[question]
+        what = {CHURN: "who left", PRINCIPALITY: "for whom we were the main provider, of those who stayed"}[question]
         _show_models(
             facts["models"],
             f"{what}: {facts['happened']:,} of {facts['snapshots']:,} snapshots at {', '.join(found.dates)}",
