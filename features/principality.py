@@ -40,6 +40,11 @@ def define(context: Context) -> Iterator[Feature]:
         yield from _wallets(context)
 
 
+def is_own_share(name: str) -> bool:
+    """Return whether a feature is our share of the customer's wallets so far, smoothed by the population."""
+    return name == "wallet_share_usual" or name.startswith("wallet_share_fading_")
+
+
 def _wallets(context: Context) -> Iterator[Feature]:
     """Yield what the answers about all providers say of us: the newest, its change, and all of them."""
     last = WALLET.last

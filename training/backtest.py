@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Backtest:
     """What each family of features is worth; when it was asked for."""
     two_way: Sequence[Mapping[str, Any]] = ()
     """Who left joined with whose main provider we were, expected and happened (`training.drift.outturn`)."""
+    tests: Mapping[str, Sequence[Test]] = field(default_factory=dict)
+    """Question -> the snapshots of each date, and what every model said of them."""
     drift_moments: Sequence[Mapping[str, Any]] = ()
     """What speaks against us more among those who drifted away in silence (`training.drift`)."""
 
@@ -121,10 +123,10 @@ def backtest(
         if tell is not None:
             tell((i + 1) / len(chosen))
     found: dict[str, dict[str, Any]] = {}
-    for question in questions(config):
-        tests = [r.tests[question] for r in rounds if question in r.tests]
-        if tests:
-            found[question] = report(tests, config)
+    tests = {q: [r.tests[q] for r in rounds if q in r.tests] for q in questions(config)}
+    for question, of_question in tests.items():
+        if of_question:
+            found[question] = report(of_question, config)
     if CHURN not in found:
         raise CorredorError("before none of these dates had some customers left and others stayed.")
     if PRINCIPALITY in found:
@@ -146,6 +148,7 @@ def backtest(
         if ablation
         else None,
         two_way=outturn(together([d.picture for d in drifts])) if drifts else (),
+        tests=tests,
         drift_moments=_drift_moments(drifts),
     )
 

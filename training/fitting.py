@@ -23,6 +23,7 @@ from training.calibration import (
 from training.config import Config
 from training.model import Forest, Logistic, Predictor, Recipe, fit_forest, fit_logistic
 from training.panel import Panel
+from training.start import fit_start
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -33,6 +34,8 @@ SHARES = (0.0, 0.25, 0.5)
 """Shares of the logistic regression that are tried, in log-odds."""
 ROUNDS = (1.0, 0.5, 0.25)
 """Shares of the recipe's boosting rounds that are tried."""
+FROM_START = (0.0, 0.25, 0.5, 1.0)
+"""The same where the trees go on from a start: one tree is as good as none, and more have to earn their place."""
 JUDGED_SEEDS = 2
 """Seeds of the bag that is fitted only to judge what earns its place: a third of the time of a whole one."""
 HELD_OUT_DATES = 3
@@ -109,6 +112,8 @@ def hold_out(dates: Ints, window: int) -> tuple[Ints, Ints] | None:
 def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
     """Fit both models on the snapshots of a panel whose outcome is known.
 
+    Principality starts from the customer's own shares, where wallets tell them.
+
     Features that tell the date are left alone: on the dates to come they are beyond all that was seen.
 
     Raises:
@@ -122,7 +127,9 @@ def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
         X = X.copy()
         X[:, calendar] = np.nan
     sign = 1 if question == CHURN else -1
-    forest = fit_forest(X, y, recipe=recipe, directions=[sign * d for d in rows.directions])
+    own = rows.own_shares if question != CHURN else ()
+    start = fit_start(X, y, own, recipe.start_c) if own else None
+    forest = fit_forest(X, y, recipe=recipe, directions=[sign * d for d in rows.directions], start=start)
     return Pair(forest, fit_logistic(X, y, recipe=recipe))
 
 
@@ -154,7 +161,8 @@ def judge(pair: Pair, later: Panel, question: str, window: int) -> Gate:
     y = rows.outcome(question)
     if len(y) == 0 or y.min() == y.max():
         return Gate()
-    stages = [round(r * pair.forest.boosters[0].num_trees()) for r in ROUNDS]
+    shares = ROUNDS if pair.forest.start is None else FROM_START
+    stages = [max(round(r * pair.forest.boosters[0].num_trees()), 1) for r in shares]
     staged = {stage: pair.forest.raw_score(rows.X, rounds=stage) for stage in stages}
     stage, by_stage = _earned(staged, y, rows.customer)
     trees, linear = staged[stage], pair.logistic.raw_score(rows.X)

@@ -6,7 +6,8 @@ featured, and at which price. Each brand in turn is the company, and a configura
 the order of purchases is the clock (one a day), what a household buys is its wallet. At each of some days the
 product learns from the days before and says for whom the brand will be the one bought most in the next
 purchases. It prints AUC and log-loss beside the household's own past share, smoothed by the population
-and fitted on the same days, with the differences' 95 % intervals by a paired bootstrap over households.
+and fitted on the same days, with the differences' 95 % intervals by a paired bootstrap over households:
+of each brand, of the brands of a panel together (the mean over brands and days), and of all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import duckdb
 import numpy as np
+
+from features.clock import as_of_us
+from serving.workspace import open_workspace
+from training.backtest import backtest
+from training.config import Value
+from training.evaluate import Outcomes, measure
 
 NEXT = 5
 """Purchases ahead, or a third of what the median household bought, if that is fewer; at least 3."""
@@ -79,17 +88,15 @@ step_days = 1
 
 def main() -> None:
     """Measure and print."""
-    from features.clock import as_of_us
-    from serving.workspace import open_workspace
-    from training.backtest import backtest
-
     reader = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     reader.add_argument("folder", type=Path)
     reader.add_argument("--json", action="store_true", help="print the measures as JSON")
     chosen = reader.parse_args()
     found: dict[str, Any] = {}
+    cells: list[Cell] = []
     for path in sorted(chosen.folder.glob("*.parquet")):
         ahead, days = test_days(path)
+        begins = len(cells)
         for brand, displayed in brands(path):
             name = f"{path.stem} {brand}"
             with tempfile.TemporaryDirectory() as folder:
@@ -98,12 +105,45 @@ def main() -> None:
                 (Path(folder) / path.name).write_bytes(path.read_bytes())
                 space = open_workspace(config)
                 dates = [as_of_us(str(day), space.config.project.zone) for day in days]
-                result = backtest(space.histories, space.config, dates).to_json()
-            found[name] = result["principality"]
+                result = backtest(space.histories, space.config, dates)
+            for test in result.tests["principality"]:
+                cells.append(Cell(path.stem, len(cells), test.outcomes, test.models))
+            found[name] = result.questions["principality"]
             if not chosen.json:
                 print(line(name, found[name]), flush=True)
+        found[path.stem] = pooled(cells[begins:])
+        if not chosen.json:
+            print(line(path.stem, found[path.stem]), flush=True)
+    found["all"] = pooled(cells)
+    if not chosen.json:
+        print(line("all", found["all"]))
     if chosen.json:
         print(json.dumps(found, indent=1))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The households of a panel tested on a day for a brand."""
+
+    panel: str
+    number: int
+    outcomes: Outcomes
+    models: Mapping[str, np.ndarray]
+
+
+def pooled(cells: list[Cell]) -> dict[str, Any]:
+    """Return the measures of some brands and days together; households are drawn with all of theirs."""
+    panels = sorted({cell.panel for cell in cells})
+    household = [c.outcomes.customer + 1_000_000 * panels.index(c.panel) for c in cells]
+    number = [np.full(len(c.outcomes.customer), c.number) for c in cells]
+    happened = np.concatenate([c.outcomes.happened for c in cells])
+    outcomes = Outcomes(np.concatenate(household), np.concatenate(number), happened)
+    models = {name: np.concatenate([c.models[name] for c in cells]) for name in cells[0].models}
+    return {
+        "snapshots": len(happened),
+        "happened": int(happened.sum()),
+        "models": measure(outcomes, models, Value(), replicates=1000),
+    }
 
 
 def workspace_of(path: Path, brand: str, displayed: bool, name: str, ahead: int) -> str:
