@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from features.errors import CorredorError
 from features.streams import NULL, Ints, Stream, build_stream, empty_stream, encode, scaled
-from features.wallets import wallet_columns, wallet_states
+from features.wallets import wallet_builder
 
 TOUCHPOINT_FIELDS = ("kind", "channel", "direct", "outcome", "item")
 MEASURE_SCALES = {
@@ -333,22 +333,6 @@ def _relationships(table: pa.Table, customer: Ints, n: int) -> Stream:
     return build_stream(fields, people, n, moments, contact, contacts, values=signed)
 
 
-def _wallet(table: pa.Table, customer: Ints, n: int) -> Stream:
-    """What is known of the wallet: a row for each moment at which more of it becomes known."""
-    if not table.num_rows:
-        return empty_stream((), n)
-    observed, recorded = _moments(table, "observed_at"), _times(table, "recorded_at")
-    known = observed if recorded is None else np.maximum(observed, recorded)
-    said = (_numbers(table, name) for name in ("ours", "share", "rank"))
-    states = wallet_states(customer, observed, known, *said)
-    values = {
-        name: scaled(column, NUMBER_SCALE, what=f"wallet.{name}")
-        for name, column in wallet_columns(states).items()
-    }
-    contact = np.zeros(len(states.customer), np.int64)
-    return build_stream((), states.customer, n, states.known_at, contact, ((),), values=values)
-
-
 def _dated(
     fields: tuple[str, ...], moment: str, numbers: tuple[str, ...]
 ) -> Any:  # a builder of (table, customer, n) -> Stream
@@ -407,7 +391,7 @@ _MOMENTS = {
 _SIDE_STREAMS = {
     "customers": _attributes,
     "relationships": _relationships,
-    "wallet": _wallet,
+    "wallet": wallet_builder(_times, _numbers, NUMBER_SCALE),
     "switching_costs": _dated(("facet",), "asked_at", ("value", "scale_min", "scale_max")),
     "treatments": _dated(("action", "arm"), "assigned_at", ()),
 }

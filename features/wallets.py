@@ -6,14 +6,17 @@ wallet, or a rank, which stands for a share by the Wallet Allocation Rule.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy.optimize import minimize
 from scipy.special import betaln
 
 from features.clock import US_PER_DAY
+from features.streams import Stream, build_stream, empty_stream, scaled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -203,8 +206,8 @@ def wallet_states(
         observed_at=seen[last[closes]],
         last=_taken(said, places[0]),
         before=_taken(said, places[1]),
-        given=np.bincount(of_state, weights=given[by_time]),
-        answers=np.bincount(of_state, weights=answers[by_time]),
+        given=np.bincount(of_state, weights=given[by_time]).astype(np.float64),
+        answers=np.bincount(of_state, weights=answers[by_time]).astype(np.float64),
     )
 
 
@@ -237,6 +240,32 @@ def _taken(answers: Answers, places: Ints) -> Answers:
         return np.where(places < 0, np.nan, values[places]) if len(values) else np.full(len(places), np.nan)
 
     return Answers(take(answers.share), take(answers.rank), take(answers.providers), take(answers.first))
+
+
+def wallet_builder(
+    times: Callable[[pa.Table, str], Ints | None], numbers: Callable[[pa.Table, str], Floats], scale: int
+) -> Callable[[pa.Table, Ints, int], Stream]:
+    """Return the builder of the stream of a wallet table: what is known of it, as it becomes known.
+
+    Args:
+        times: gives a time column, µs UTC; None where the table has none such.
+        numbers: gives a numeric column, NaN where empty or not there.
+        scale: the whole multiples that numbers are counted in.
+    """
+
+    def build(table: pa.Table, customer: Ints, n: int) -> Stream:
+        observed, recorded = times(table, "observed_at"), times(table, "recorded_at")
+        if not table.num_rows or observed is None:
+            return empty_stream((), n)
+        known = observed if recorded is None else np.maximum(observed, recorded)
+        said = (numbers(table, name) for name in ("ours", "share", "rank"))
+        states = wallet_states(customer, observed, known, *said)
+        columns = wallet_columns(states)
+        values = {name: scaled(c, scale, what=f"wallet.{name}") for name, c in columns.items()}
+        contact = np.zeros(len(states.customer), np.int64)
+        return build_stream((), states.customer, n, states.known_at, contact, ((),), values=values)
+
+    return build
 
 
 def wallet_columns(states: States) -> dict[str, Floats]:

@@ -118,9 +118,7 @@ class AtRiskList:
     def _batch(self, low: int, high: int) -> pa.RecordBatch:
         chosen, active = self.customers[low:high], self.active[low:high]
         explain = BOTH_QUESTIONS if self.principal_today is not None else {CHURN: BOTH_QUESTIONS[CHURN]}
-        scores = score(
-            self.bundle, self.histories, self.as_of_us, chosen, reasons=REASONS, explain=explain
-        )
+        scores = score(self.bundle, self.histories, self.as_of_us, chosen, reasons=REASONS, explain=explain)
         told = [tell_reasons(self.bundle, scores, element) for element in range(high - low)]
         language = self.config.project.language
         n = high - low

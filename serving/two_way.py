@@ -1,4 +1,4 @@
-"""The part of the report that joins churn with principality: who drifts away in silence, and what goes with it."""
+"""The part of the report that joins churn with principality: silent drift, and what goes with it."""
 
 from __future__ import annotations
 

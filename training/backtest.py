@@ -155,7 +155,7 @@ def backtest(
 
 @dataclass(frozen=True)
 class _Drift:
-    """The two-way picture of a date, and what moved the score of those who stayed and had us as the main one."""
+    """The two-way picture of a date, and what moved the score of the principals who stayed."""
 
     picture: TwoWay
     keys: tuple[str, ...]

@@ -119,7 +119,7 @@ def churn_baselines(
 def principality_baselines(
     before: Histories, histories: Histories, config: Config, train: Panel, test: Panel
 ) -> dict[str, Floats]:
-    """Return the principality probabilities of each baseline for the test rows; they learn from `before` only.
+    """Return the principality of each baseline for the test rows; they learn from `before` only.
 
     `as_before`: how often those who were principal, or were not, are so later. `own_share`: a logistic
     regression of the log-odds of the customer's own past share (`own_shares`), smoothed by the

@@ -35,7 +35,7 @@ SHARES = (0.0, 0.25, 0.5)
 ROUNDS = (1.0, 0.5, 0.25)
 """Shares of the recipe's boosting rounds that are tried."""
 FROM_START = (0.0, 0.25, 0.5, 1.0)
-"""The same where the trees go on from a start: one tree is as good as none, and more have to earn their place."""
+"""The same where trees go on from a start: one is as good as none, and more have to earn their place."""
 JUDGED_SEEDS = 2
 """Seeds of the bag that is fitted only to judge what earns its place: a third of the time of a whole one."""
 HELD_OUT_DATES = 3

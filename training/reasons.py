@@ -92,13 +92,12 @@ def global_moments(
 ) -> dict[str, Any]:
     """Rank the moments of truth by mean absolute contribution, overall and within groups.
 
-    With `side` "down" only what lowers the score counts: the weight is the mean of that alone.
-
     Args:
         moments: contributions by moment, `float64[n_snapshots, n_moments]`.
         keys: the moments' keys.
         groups: name of a grouping ("lifecycle", "segment") -> each snapshot's group; None is left out.
         top: how many each group keeps (a segment's dozen); overall keeps all.
+        side: with "down" only what lowers the score counts: the weight is the mean of that alone.
 
     Returns:
         Plain JSON: `{"overall": [{"moment", "weight", "direction"}, …], "lifecycle": {"new": […], …}}`.

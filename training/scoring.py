@@ -27,7 +27,7 @@ BOTH_QUESTIONS: Mapping[str, Side] = MappingProxyType({CHURN: "both", PRINCIPALI
 
 @dataclass(frozen=True)
 class Explained:
-    """The moments behind one question's scores: `base` + the sum of `moments` = its raw score, in log-odds."""
+    """The moments behind a question's scores: `base` + the sum of `moments` = its raw score, in log-odds."""
 
     moments: Floats
     base: float

@@ -34,7 +34,7 @@ class Start:
     def terms(self, X: npt.NDArray[Any]) -> Floats:
         """Return each share's part of the log-odds, float64[n, n_columns]."""
         z = (_log_odds(X[:, self.columns]) - np.array(self.mean)) / np.array(self.scale)
-        return np.nan_to_num(z, nan=0.0) * np.array(self.weights)
+        return np.asarray(np.nan_to_num(z, nan=0.0) * np.array(self.weights))
 
     def raw_score(self, X: npt.NDArray[Any]) -> Floats:
         """Return the log-odds, float64[n]."""

@@ -67,9 +67,7 @@ class Reason:
     sentence: Words
 
 
-def tell_reasons(
-    bundle: Bundle, scores: Scores, element: int, question: str = CHURN
-) -> tuple[Reason, ...]:
+def tell_reasons(bundle: Bundle, scores: Scores, element: int, question: str = CHURN) -> tuple[Reason, ...]:
     """Return the reasons of one customer of scores that were asked for with `reasons`, strongest first."""
     if question not in scores.explained or scores.X is None:
         raise ValueError("these scores were made without reasons: call score(…, reasons=k)")

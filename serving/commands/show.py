@@ -26,6 +26,7 @@ WORTH: dict[WorthSource, str] = {
 }
 STATES = {"principal": "we are", "secondary": "another is", "not_known": "not known"}
 ENDS = {"principal": "stays, we are it", "secondary": "stays, another is it", "leaves": "leaves"}
+ASKED = {CHURN: "who left", PRINCIPALITY: "for whom we were the main provider, of those who stayed"}
 CHECK, CROSS = "✓", "✗"
 OURS = "corredor"
 MODELS = {
@@ -135,7 +136,7 @@ def _tested_lines(measures: Mapping[str, Any]) -> list[str]:
 def show_backtest(found: Backtest) -> None:
     """Print a backtest: every model beside the others, by question, and by date."""
     for question, facts in found.questions.items():
-        what = {CHURN: "who left", PRINCIPALITY: "for whom we were the main provider, of those who stayed"}[question]
+        what = ASKED[question]
         _show_models(
             facts["models"],
             f"{what}: {facts['happened']:,} of {facts['snapshots']:,} snapshots at {', '.join(found.dates)}",
@@ -200,7 +201,7 @@ def show_drift(two_way: Sequence[Mapping[str, Any]], moments: Sequence[Mapping[s
         say_table(
             ("moment", "drifted", "stayed", "difference"),
             [(m["moment"], *(f"{m[k]:+.3f}" for k in ("drifted", "stayed", "difference"))) for m in moments],
-            title="what speaks against us among those who drifted away in silence (log-odds; no proof of cause)",
+            title="what speaks against us where silent drift followed (log-odds; no proof of cause)",
         )
 
 

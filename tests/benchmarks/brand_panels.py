@@ -65,7 +65,8 @@ select id, day, 'displayed', false, price from bought where displayed = 1
 '''
 wallet = '''
 select id as customer_id, choice as provider, choice = '{brand}' as ours, 1.0 as share,
-       date '{first}' + cast(row_number() over (partition by id order by rownames) - 1 as integer) as observed_at
+       date '{first}' + cast(row_number() over (partition by id order by rownames) - 1 as integer)
+           as observed_at
 from panel
 '''
 
@@ -179,10 +180,10 @@ def line(name: str, facts: dict[str, Any]) -> str:
     told = [f"{name}: {facts['happened']} of {facts['snapshots']}"]
     for model in ("corredor", "logistic", "own_share", "as_before"):
         told.append(f"{model} {models[model]['auc']['value']:.3f}/{models[model]['log_loss']['value']:.3f}")
-    for measure in ("auc_behind", "log_loss_behind"):
-        m = models["own_share"][measure]
+    for name in ("auc_behind", "log_loss_behind"):
+        m = models["own_share"][name]
         low, high = m["interval"]
-        told.append(f"{measure} {m['value']:+.4f} ({low:+.4f} to {high:+.4f})")
+        told.append(f"{name} {m['value']:+.4f} ({low:+.4f} to {high:+.4f})")
     return " | ".join(told)
 
 

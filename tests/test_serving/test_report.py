@@ -41,7 +41,9 @@ class Page(HTMLParser):
 
 def report_of(language="en", rename=None, **sections):
     shop = trained_shop()
-    config = shop_config(Path(), project={"name": "shop", "timezone": "Europe/Madrid", "language": language}, **sections)
+    config = shop_config(
+        Path(), project={"name": "shop", "timezone": "Europe/Madrid", "language": language}, **sections
+    )
     rng = np.random.default_rng(0)
     p = rng.beta(0.5, 3, 4000)
     drawn = curves(rng.random(4000) < p, p, Value(), value=rng.gamma(2, 100, 4000))
