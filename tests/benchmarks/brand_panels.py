@@ -165,11 +165,11 @@ def brands(path: Path) -> list[tuple[str, bool]]:
 
 
 def test_days(path: Path) -> tuple[int, list[np.datetime64]]:
-    """Return how many purchases ahead to look, and the days to test at: so many apart, learnt before."""
+    """Return how many purchases ahead to look, and the days to test at: all with enough to learn from."""
     rows = duckdb.execute(f"select count(*) from '{path}' group by id").fetchall()
     lengths = np.array([n for (n,) in rows])
     ahead = int(np.clip(np.median(lengths) // 3, 3, NEXT))
-    ends = range(2 * ahead, int(lengths.max()), ahead)
+    ends = range(2 * ahead, int(lengths.max()))
     enough = [t for t in ends if (lengths >= t + ahead).sum() >= LEAST_HOUSEHOLDS]
     return ahead, [np.datetime64(FIRST_DAY) + t for t in enough]
 
