@@ -38,7 +38,10 @@ class Start:
 
     def raw_score(self, X: npt.NDArray[Any]) -> Floats:
         """Return the log-odds, float64[n]."""
-        return np.asarray(self.terms(X).sum(axis=1) + self.intercept)
+        score = np.full(len(X), self.intercept)
+        for term in self.terms(X).T:  # one by one: a sum over an axis rounds a lone row differently
+            score += term
+        return score
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -71,5 +74,5 @@ def fit_start(X: npt.NDArray[Any], happened: npt.NDArray[Any], columns: Sequence
 
 
 def _log_odds(share: npt.NDArray[Any]) -> Floats:
-    p = np.clip(np.asarray(share, np.float64), CLOSEST, 1 - CLOSEST)
+    p = np.clip(np.ascontiguousarray(share, np.float64), CLOSEST, 1 - CLOSEST)
     return np.asarray(np.log(p) - np.log1p(-p))

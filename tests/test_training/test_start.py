@@ -62,10 +62,12 @@ def test_trees_go_on_from_the_start_and_contributions_add_up():
 
 
 def test_a_row_scores_the_same_bits_whoever_is_beside_it():
-    X, y = rows()
-    start = fit_start(X, y, (0, 1), c=0.1)
+    random = np.random.default_rng(2)
+    X = random.uniform(size=(300, 12)).astype(np.float32)
+    start = fit_start(X, random.random(300) < X[:, 3], (0, 1, 2, 3, 5, 6, 7, 9, 11), c=0.1)
     everyone = start.raw_score(X)
     assert start.raw_score(X[7:9]).tobytes() == everyone[7:9].tobytes()
+    assert np.concatenate([start.raw_score(X[i : i + 1]) for i in range(300)]).tobytes() == everyone.tobytes()
 
 
 def test_a_forest_with_a_start_comes_back_from_its_parts():
