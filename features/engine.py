@@ -249,7 +249,10 @@ class Plan:
 
         def column(measure: str) -> Ints:
             if measure not in unpacked and self._path and measure in self._path.wanted:
-                unpacked.update(self._path.run(stream, low, high, lambda m: measure_values(m, column)))
+                given_by = self._path.run(
+                    stream, low, high, lambda m: measure_values(m, column), edges[edge_of]
+                )
+                unpacked.update(given_by)
             if measure not in unpacked:
                 packed = stream.values.get(measure)
                 given = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)

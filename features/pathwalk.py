@@ -135,14 +135,31 @@ def _state(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def last_rows(offsets: Any, moment: Any, known: Any, dates: Any) -> Any:
+    """Return which rows are a customer's last one known before some date: int8[rows]."""
+    last = np.zeros(moment.size, np.int8)
+    for c in range(offsets.size - 1):
+        for d in range(dates.size):
+            i = offsets[c] + np.searchsorted(moment[offsets[c] : offsets[c + 1]], dates[d]) - 1
+            while i >= offsets[c] and known.size and known[i] >= dates[d]:
+                i -= 1
+            if i >= offsets[c]:
+                last[i] = 1
+    return last
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def walk_path(
     offsets: Any, moment: Any, order: Any, previous: Any, journey: Any, contacts: Any, contact: Any,
     opens: Any, case: Any, agent: Any, team: Any, amount: Any, below: Any, impression: Any, early: Any,
     lead_on: Any, waits: Any, due: Any, matter_due: Any, usual: Any, late: Any, surprise: Any, surge: Any,
     answer_mean: Any, agent_sums: Any, agent_prior: float, team_sums: Any, team_prior: float,
-    places: Any, by_kind: Any, out: Any,
+    needed: Any, places: Any, by_kind: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Write what each row was; see `STEPS` for the names and `Paths` for the tables."""
+    """Write what each row was; see `STEPS` for the names and `Paths` for the tables.
+
+    How things stand after a row is written only where it is `needed` (empty: everywhere).
+    """
     n_kinds = surge.size
     longest = 0
     for c in range(offsets.size - 1):
@@ -185,9 +202,11 @@ def walk_path(
         for i in range(low, high):
             row = order[i]
             j = journey[row]
+            stands = needed.size == 0 or needed[row]
             if opens.size and opens[row] == 0:
-                _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
-                       ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
+                if stands:
+                    _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
+                           ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
                 continue
             kind, how, channel = (
                 contacts[0, contact[row]],
@@ -300,8 +319,9 @@ def walk_path(
                 _put(out, places, AGENT_QUALITY, row, _quality(agent_sums, agent_prior, agent[row], own))
             if team.size and team[row] != NULL:
                 _put(out, places, TEAM_QUALITY, row, _quality(team_sums, team_prior, team[row], own_team))
-            _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
-                   ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
+            if stands:
+                _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
+                       ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
         for i in range(low, high if impression.size else low):
             if agent.size and agent[i] != NULL:
                 own[0, agent[i]] = own[1, agent[i]] = 0
