@@ -84,6 +84,18 @@ def _put(out: Any, places: Any, name: int, row: int, value: int) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _median(some: Any, n: int, ordered: Any) -> float:
+    """Return the median of the first n of a few numbers; `ordered` is room to sort them in."""
+    for i in range(n):
+        k = i
+        while k > 0 and ordered[k - 1] > some[i]:
+            ordered[k] = ordered[k - 1]
+            k -= 1
+        ordered[k] = some[i]
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2.0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _drop(some: Any, n: int, journey: int) -> int:
     """Take a journey out of the first n of a list; return how many are left."""
     for k in range(n):
@@ -180,6 +192,7 @@ def walk_path(
     row_of_kind = np.full(n_kinds, -1)
     amounts = np.zeros((n_kinds, USUAL_OF), np.int64)
     n_amounts = np.zeros(n_kinds, np.int64)
+    ordered = np.zeros(USUAL_OF, np.int64)
     passed = np.full(n_kinds, NULL)
     agent_of_kind = np.full(n_kinds, NULL)
     bond = np.full(n_kinds, NULL)
@@ -300,7 +313,7 @@ def walk_path(
             if amount[row] != NULL and amount[row] > 0:
                 n = min(n_amounts[kind], USUAL_OF)
                 if n >= 2:
-                    middle = np.median(amounts[kind, :n])
+                    middle = _median(amounts[kind], n, ordered)
                     ratio = int(np.rint(1000.0 * np.log(amount[row] / middle)))
                     _put(out, places, AMOUNT_RATIO, row, ratio)
                     if surge[kind] >= 0:
