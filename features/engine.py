@@ -34,14 +34,17 @@ from features.kernels import (
     WEEKS,
     walk,
 )
-from features.measures import STANDARDS, Standards, measure_scale, measure_values
+from features.measures import STANDARDS, Standards, measure_scale, measure_values, steps_among
 from features.noting import StreamPlan, entries_of, fact_tables, joined, powers_of
+from features.paths import Paths, PathWalk
 from features.streams import NULL, Contact, Ints, Stream
 
 Tagger = Callable[[str, Contact], frozenset[Tag]]
 """Tells what is true of a contact of a stream."""
 
 CHUNK_SNAPSHOTS = 1024
+CHUNK_ROWS = 16_384
+"""Of long histories fewer customers are walked at a time: what is said of their rows stays in the cache."""
 
 
 class Plan:
@@ -54,6 +57,7 @@ class Plan:
         *,
         day_offset: int = 0,
         standards: Callable[[Contact], Standards] | None = None,
+        paths: Paths | None = None,
     ) -> None:
         """Compile.
 
@@ -62,6 +66,7 @@ class Plan:
             tagger: what is true of a contact.
             day_offset: µs by which local days begin after UTC days.
             standards: what is promised of a touchpoint, for the measures that are set against it.
+            paths: the company's ways, for the measures that place a touchpoint on its customer's way.
         """
         self.tagger = tagger
         self.standards = standards
@@ -73,6 +78,7 @@ class Plan:
         self._constants: list[float] = []
         self._tables: dict[tuple[str, tuple[Contact, ...]], tuple[Any, ...]] = {}
         self._by_contact: dict[tuple[str, Contact], frozenset[Tag]] = {}
+        self._by_standard: dict[tuple[Contact, ...], Ints] = {}
         self._by_entry: dict[tuple[str, Contact], tuple[Ints, ...]] = {}
         places = [self._register(e) for e in outputs]
         self.n_features = len(places)
@@ -87,6 +93,9 @@ class Plan:
             written |= {straight[f[3]] for f in stream.facts if f[0] == SUM and f[3] in straight}
         rest = [(p, f) for f, p in enumerate(places) if f not in written]
         self.outputs = np.ascontiguousarray(np.array(rest, np.int64).reshape(-1, 2).T)
+        self._path: PathWalk | None = None
+        if paths is not None and (wanted := steps_among(self._streams["touchpoints"].measures)):
+            self._path = PathWalk(paths, wanted)
         self.powers_of = {n: powers_of([f[2] for f in s.fades]) for n, s in self._streams.items()}
 
     def _register(self, e: Expr) -> int:
@@ -123,9 +132,9 @@ class Plan:
             plan.measure(key[0])
         elif kind == "track":
             code = {"last": TRACK_LAST, "first": TRACK_FIRST, "value": TRACK_VALUE}[key[0]]
-            scale = measure_scale(key[1])
-            number = plan.tracks.setdefault((tags, key[1]), len(plan.tracks))
-            plan.measure(key[1])
+            number = plan.tracks.setdefault(tags, len(plan.tracks))
+            if code == TRACK_VALUE:  # the last row is remembered, whatever is asked of it
+                scale, window = measure_scale(key[1]), plan.measure(key[1])
         elif kind == "answer":
             code = {
                 "days": ANSWER_DAYS,
@@ -177,7 +186,8 @@ class Plan:
             return
         ascending = np.argsort(as_of, kind="stable")
         edges, edge_of, low_edge = self._edges(as_of[ascending])
-        step = max(1, chunk // dates)
+        longest = max((stream.n_rows for stream in self._present(histories).values()), default=0)
+        step = max(1, min(chunk // dates, CHUNK_ROWS * n // max(longest, 1)))
         noted = np.full((-(-min(step, n) * dates // LANES), len(self._registers), LANES), np.nan)
         result = np.full((min(step, n) * dates, self.n_features), np.nan, np.float32)
         prepared = {name: self._contact_tables(name, s) for name, s in self._present(histories).items()}
@@ -239,6 +249,11 @@ class Plan:
         unpacked: dict[str, Ints] = {}
 
         def column(measure: str) -> Ints:
+            if measure not in unpacked and self._path and measure in self._path.wanted:
+                given_by = self._path.run(
+                    stream, low, high, lambda m: measure_values(m, column), edges[edge_of]
+                )
+                unpacked.update(given_by)
             if measure not in unpacked:
                 packed = stream.values.get(measure)
                 given = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)
@@ -260,7 +275,7 @@ class Plan:
             _NO_FLAGS if stream.opens is None else stream.opens[low:high],
             values,
             *tables,
-            self.powers_of[name],
+            *self.powers_of[name],
             edges,
             edge_of,
             low_edge,
@@ -306,7 +321,7 @@ class Plan:
                 [s for s in slots if s[2] >= 0],
                 [s for s in slots if s[2] < 0],
                 [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()],
-                [(t, i, plan.measure(m)) for (t, m), i in plan.tracks.items()],
+                [(t, i, 0) for t, i in plan.tracks.items()],
                 [(t, i, plan.measure(m)) for (t, m), i in plan.answers.items()],
             )
             entries = tuple(entries_of(tags, wanted) for wanted in groups)
@@ -317,8 +332,14 @@ class Plan:
 
     def _standards_of(self, contacts: tuple[Contact, ...]) -> Ints:
         """Return int64[len(STANDARDS), contacts]: what is promised of each contact, NULL where nothing is."""
-        assert self.standards is not None
-        return np.array([self.standards(c) for c in contacts], np.int64).reshape(-1, len(STANDARDS)).T
+        known = self._by_standard.get(contacts)
+        if known is None:
+            assert self.standards is not None
+            known = np.array([self.standards(c) for c in contacts], np.int64).reshape(-1, len(STANDARDS)).T
+            if len(self._by_standard) > 64:
+                self._by_standard.clear()
+            self._by_standard[contacts] = known
+        return known
 
     def _tags(self, name: str, contact: Contact) -> frozenset[Tag]:
         tags = self._by_contact.get((name, contact))

@@ -34,6 +34,7 @@ class KindFacts:
     adequate: float | None = None
     desired: float | None = None
     promised_minutes: float | None = None
+    deadline_days: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,14 @@ class Vocabulary:
     activity: tuple[str, ...]
     answered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Measure of touchpoints (a survey answer, a wait) -> the kinds that have it."""
+    codes: tuple[str, ...] = ()
+    """Columns that name cases, agents and teams, where the touchpoints have them."""
+    cased: tuple[str, ...] = ()
+    """Kinds of which some belong to a case."""
+    failing: tuple[str, ...] = ()
+    """Kinds of which some ended badly, failed or abandoned."""
+    opening: tuple[str, ...] = ()
+    """Kinds of which some are told to be open."""
     groups: tuple[tuple[str, str | bool], ...] = ()
     """Stages, channels… that gather other contacts than any kind, or any group before them, does."""
 
@@ -133,7 +142,7 @@ class Vocabulary:
 _FIELDS = {
     "attributes": ("attribute", "level"),
     "relationships": ("product", "change"),
-    "wallet": ("provider",),
+    "wallet": (),
     "switching_costs": ("facet",),
     "treatments": ("action", "arm"),
 }
@@ -199,8 +208,26 @@ def fit_vocabulary(
             for name in touch.values
             if name != "amount" and (kinds_with := _kinds_with(touch, name))
         },
+        codes=tuple(name for name, c in touch.codes.items() if (c.unpack() != NULL).any()),
+        cased=_cased(touch),
+        failing=_ended(touch, "failed", "abandoned"),
+        opening=_ended(touch, "open"),
     )
     return replace(vocabulary, groups=_telling_groups(vocabulary, _contacts(touch)))
+
+
+def _cased(touch: Stream) -> tuple[str, ...]:
+    """Return the kinds of touchpoints of which some have a case."""
+    if "case_id" not in touch.codes:
+        return ()
+    with_case = np.unique(touch.contact[touch.codes["case_id"].unpack() != NULL])
+    return tuple(sorted({str(touch.contacts[c][0]) for c in with_case}))
+
+
+def _ended(touch: Stream, *outcomes: str) -> tuple[str, ...]:
+    """Return the kinds of touchpoints of which some ended in one of some ways."""
+    place = touch.fields.index("outcome")
+    return tuple(sorted({str(c[0]) for c in _contacts(touch) if c[place] in outcomes}))
 
 
 def _kinds_with(touch: Stream, measure: str) -> set[str]:
@@ -251,6 +278,7 @@ def _fact(kind: str, settings: TouchpointKind) -> KindFacts:
         settings.adequate,
         settings.desired,
         settings.promised_minutes,
+        settings.deadline_days,
     )
 
 

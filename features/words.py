@@ -32,6 +32,19 @@ ASPECTS = {
     "failure": Phrase("failures", "fallos"),
     "delight": Phrase("delights", "agrados"),
     "promise": Phrase("promised times", "plazos prometidos"),
+    "open": Phrase("still open", "sin resolver"),
+    "surge": Phrase("more than usual", "más de lo habitual"),
+    "people": Phrase("who serves", "quién atiende"),
+    "continuity": Phrase("familiar faces", "caras conocidas"),
+    "quality": Phrase("the impression they leave", "la impresión que dejan"),
+    "conflict": Phrase("contacts that went wrong", "contactos que salieron mal"),
+    "recovery": Phrase("failures made up for or not", "fallos compensados o no"),
+    "friction": Phrase("obstacles", "obstáculos"),
+    "late": Phrase("slow steps", "pasos lentos"),
+    "place": Phrase("where things stand", "en qué punto está"),
+    "wallet": Phrase("share of the wallet", "parte de su gasto"),
+    "stage": Phrase("stages of the relationship", "etapas de la relación"),
+    "index": Phrase("needs met, ease and enjoyment", "necesidades cubiertas, facilidad y agrado"),
 }
 SCORES = {
     "satisfaction": Phrase("satisfaction", "satisfacción"),
@@ -40,6 +53,7 @@ SCORES = {
     "effective": Phrase("needs met", "necesidades cubiertas"),
     "easy": Phrase("ease", "facilidad"),
     "enjoyable": Phrase("enjoyment", "agrado"),
+    "experience_index": Phrase("experience index", "índice de experiencia"),
     "tangibles": Phrase("tangibles", "elementos tangibles"),
     "reliability": Phrase("reliability", "fiabilidad"),
     "responsiveness": Phrase("responsiveness", "capacidad de respuesta"),
@@ -47,10 +61,21 @@ SCORES = {
     "empathy": Phrase("empathy", "empatía"),
 }
 """What surveys ask, 0 to 10, as people call it."""
+STAGES = {
+    "inform": Phrase("getting to know us", "información"),
+    "advise": Phrase("advice", "asesoramiento"),
+    "buy": Phrase("buying", "compra"),
+    "use": Phrase("using", "uso"),
+    "after-sales": Phrase("after the sale", "posventa"),
+    "leave": Phrase("leaving", "salida"),
+}
+"""The stages of the relationship, as people call them."""
 GROUPS = {
     "contact": Phrase("contacts", "contactos"),
     "impulse": Phrase("contacts from us", "contactos nuestros"),
     "experience": Phrase("experience", "experiencia"),
+    "corridor": Phrase("corridor", "corredor"),
+    "people": Phrase("the people who serve", "las personas que atienden"),
     "item": Phrase("products", "productos"),
     "channel": Phrase("channels", "canales"),
     "profile": Phrase("profile", "perfil"),
