@@ -162,7 +162,7 @@ def test_the_excess_by_hand():
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     covered = 0
-    for seed in range(200):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
         n, way = 600, rng.integers(0, 2, 600)
         left = (rng.random(n) < np.where(way == 0, 0.3, 0.2)).astype(int)
@@ -170,7 +170,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
         np.add.at(table, (rng.integers(0, 200, n), 0, rng.integers(0, 4, n), way, left), 1.0)
         found = excess_of(table)
         covered += found.low <= 0.1 <= found.high
-    assert 180 <= covered <= 199
+    assert 88 <= covered <= 99
 
 
 def test_noisy_excesses_are_drawn_together_as_the_eight_schools_are():
