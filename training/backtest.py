@@ -17,6 +17,7 @@ from training.bundle import CHURN, PRINCIPALITY
 from training.config import Config
 from training.evaluate import measure
 from training.fitting import fit_question, fit_through, learnable, recipe_of
+from training.importance import stage_importance
 from training.labels import check_mature, mature_until
 from training.panel import build_panel, panel_dates
 from training.reasons import agreement
@@ -42,6 +43,8 @@ class Backtest:
     verdict: str
     ablation: Mapping[str, Mapping[str, Any]] | None = None
     """What each family of features is worth; when it was asked for."""
+    importance: Sequence[Mapping[str, Any]] = ()
+    """What moments of truth weigh at each stage of life, on the last date, as `stage_importance` says it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain JSON."""
@@ -53,6 +56,7 @@ class Backtest:
             "groups": churn["groups"],
             "by_date": [dict(d) for d in self.by_date],
             "principality": dict(self.questions.get(PRINCIPALITY, {})),
+            "importance": [dict(row) for row in self.importance],
             "stability": {"top_moments": 3, "jaccard": self.stability},
             "beats_baselines": self.beats_baselines,
             "verdict": self.verdict,
@@ -130,6 +134,7 @@ def backtest(
         ablation=ablation_report([r.ablation for r in rounds if r.ablation], rounds[-1].fitted, config)
         if ablation
         else None,
+        importance=rounds[-1].importance,
     )
 
 
@@ -138,6 +143,7 @@ class _Round:
     tests: dict[str, Test]
     facts: dict[str, Any]
     stability: float | None
+    importance: list[dict[str, Any]]
     fitted: FittedFeatures
     ablation: Ablation | None
 
@@ -155,6 +161,7 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool, ablat
         "trained_on": {"dates": len(dates), "snapshots": len(train)},
     }
     stability, ablated = None, None
+    importance: list[dict[str, Any]] = []
     for question in questions(config):
         rows = later.take(later.outcome(question) >= 0)
         if not len(rows) or not learnable(train, question):
@@ -173,6 +180,9 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool, ablat
             ablated = ablate(fit, train, test.outcomes, rows.X, fitted, question, recipe)
         if last and question == CHURN:
             recipe = replace(recipe, seed=recipe.seed + ANOTHER_SEED)
-            both = (fit.predictor, fit_through(train, question, recipe, fit.gate).predictor)
-            stability = agreement(*(moments_by_row(fitted, p, rows.X) for p in both))
-    return _Round(tests, facts, stability, fitted, ablated)
+            moments = moments_by_row(fitted, fit.predictor, rows.X)
+            other = fit_through(train, question, recipe, fit.gate).predictor
+            stability = agreement(moments, moments_by_row(fitted, other, rows.X))
+            keys = sorted({f.moment for f in fitted.features})
+            importance = stage_importance(moments, keys, test.groups["lifecycle"], rows.customer)
+    return _Round(tests, facts, stability, importance, fitted, ablated)

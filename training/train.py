@@ -25,6 +25,7 @@ from training.fitting import (
     tell_the_date,
     window_us,
 )
+from training.importance import stage_importance
 from training.labels import mature_until
 from training.leaks import find_leaks, left_out
 from training.model import Predictor
@@ -154,7 +155,9 @@ def _moments(known: Histories, fitted: FittedFeatures, panel: Panel, predictor: 
         rows = np.sort(np.random.default_rng(0).choice(rows, EXPLAINED_ROWS, replace=False))
     newest = panel.take(rows)
     keys = sorted({f.moment for f in fitted.features})
-    return global_moments(moments_by_row(fitted, predictor, newest.X), keys, groups_of(known, fitted, newest))
+    moments, groups = moments_by_row(fitted, predictor, newest.X), groups_of(known, fitted, newest)
+    by_stage = stage_importance(moments, keys, groups["lifecycle"], newest.customer)
+    return {**global_moments(moments, keys, groups), "stages": by_stage}
 
 
 def moments_by_row(fitted: FittedFeatures, predictor: Predictor, X: npt.NDArray[np.float32]) -> Floats:
