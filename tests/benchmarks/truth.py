@@ -20,7 +20,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ ASPECTS = {
     "bill_above_expectation": ("surge", "value", "gap"),
     "second_failure_not_recovered": ("recovery", "failure", "outcome"),
 }
-"""Which aspects of its kinds (`kinds` in truth.json) show a planted moment, fixed before any was looked at."""
+"""Which aspects of its kinds (`kinds` in truth.json) show a planted moment; fixed, for all companies."""
 ABLATED = ("experience", "corridor", "switching_costs", "recovery", "people")
 Row = tuple[str, str, bool | None]
 """What, how it came out, and whether it holds its bar (None: it has none)."""
@@ -274,7 +274,7 @@ def repairs(study: Study) -> list[Row]:
 
 
 def hostage_scores_of(study: Study) -> Floats | None:
-    """Return how likely each snapshot of the test is a hostage, higher is more; None: it cannot be told yet."""
+    """Return how likely each snapshot of the test is a hostage; None: it cannot be told yet."""
     return None
 
 
