@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from features.definition import Context, Feature, Words
-from features.expressions import AS_OF_DAYS, Expr, Rows, larger
+from features.expressions import AS_OF_DAYS, Expr, Rows, above, coalesce, larger, where
 from features.paths import Paths
 from features.pathwalk import REPEAT_DAYS, STATES
 from features.vocabulary import slug
@@ -22,9 +22,12 @@ _Row = tuple[str, Expr, str, int, str, str]
 
 
 def define(context: Context) -> Iterator[Feature]:
-    """Yield the features of the corridor that the data has: journeys need more than one kind of contact."""
+    """Yield the features of the corridor, where there is one.
+
+    Visits to a shop are no corridor: it takes two kinds of direct contact beside those of plain activity.
+    """
     v, paths = context.vocabulary, context.population.paths
-    if paths is None or sum(v.facts[kind].direct for kind in v.kinds) < 2:
+    if paths is None or sum(v.facts[kind].direct for kind in v.kinds if kind not in v.activity) < 2:
         return
     half = context.nearest_window(182)
     yield from _obstacles(half)
@@ -38,6 +41,11 @@ def define(context: Context) -> Iterator[Feature]:
 def since(moment: Expr) -> Expr:
     """Return the days from a moment (in days since 1970) to `as_of`."""
     return AS_OF_DAYS - moment
+
+
+def latest(due: Expr, passed: Expr) -> Expr:
+    """Return the days since a time was up: that of an open matter when it is past, else a closed one's."""
+    return coalesce(where(above(due, 0.0), due, passed), passed)
 
 
 def _rows(moment: str, rows: list[_Row], source: str = "") -> Iterator[Feature]:
@@ -126,6 +134,21 @@ def _open(context: Context, paths: Paths) -> Iterator[Feature]:
                 f"{label.es}: {{value}} días a la espera de lo que sigue",
             ),
         ]
+        if paths.matter_due[place] >= 0:
+            due = since(EVERY.last(f"overdue@{kind}"))
+            passed = since(EVERY.last(f"passed@{kind}"))
+            own += [
+                (
+                    *(f"{slug(kind)}_overdue_days", due, "days", 1),
+                    f"{label.en}: {{value}} days past its time",
+                    f"{label.es}: {{value}} días fuera de plazo",
+                ),
+                (
+                    *(f"{slug(kind)}_days_since_overdue", latest(due, passed), "days", -1),
+                    f"{label.en}: past its time {{value}} days ago",
+                    f"{label.es}: fuera de plazo hace {{value}} días",
+                ),
+            ]
         yield from _rows(f"{slug(kind)}.open", own)
 
 

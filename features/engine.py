@@ -43,6 +43,8 @@ Tagger = Callable[[str, Contact], frozenset[Tag]]
 """Tells what is true of a contact of a stream."""
 
 CHUNK_SNAPSHOTS = 1024
+CHUNK_ROWS = 16_384
+"""Of long histories fewer customers are walked at a time: what is said of their rows stays in the cache."""
 
 
 class Plan:
@@ -183,7 +185,8 @@ class Plan:
             return
         ascending = np.argsort(as_of, kind="stable")
         edges, edge_of, low_edge = self._edges(as_of[ascending])
-        step = max(1, chunk // dates)
+        longest = max((stream.n_rows for stream in self._present(histories).values()), default=0)
+        step = max(1, min(chunk // dates, CHUNK_ROWS * n // max(longest, 1)))
         noted = np.full((-(-min(step, n) * dates // LANES), len(self._registers), LANES), np.nan)
         result = np.full((min(step, n) * dates, self.n_features), np.nan, np.float32)
         prepared = {name: self._contact_tables(name, s) for name, s in self._present(histories).items()}

@@ -236,6 +236,29 @@ def _kinds(context: Context) -> Iterator[Feature]:
                 ),
                 direction=-1,
             )
+        if kind in v.answered.get("wait_minutes", ()) and v.facts[kind].promised_minutes is not None:
+            yield Feature(
+                f"{slug(kind)}_days_since_promise_broken",
+                rows.days_since_answer("only:wait_excess"),
+                "days",
+                f"{slug(kind)}.wait",
+                Words(
+                    f"{label.en}: waited longer than promised {{value}} days ago",
+                    f"{label.es}: esperó más de lo prometido hace {{value}} días",
+                ),
+                direction=-1,
+            )
+            yield Feature(
+                f"{slug(kind)}_wait_excess_felt",
+                rows.decayed("wait_excess", USUAL),
+                "minutes",
+                f"{slug(kind)}.wait",
+                Words(
+                    f"{label.en}: {{value}} minutes beyond the promise, the latest counting most",
+                    f"{label.es}: {{value}} minutos más de lo prometido; lo último pesa más",
+                ),
+                direction=1,
+            )
         if kind in v.answered.get("wait_minutes", ()):
             yield Feature(
                 f"{slug(kind)}_wait_last",

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from features.errors import CorredorError
 from features.streams import NULL, Ints, Stream, build_stream, empty_stream, encode, scaled
+from features.wallets import wallet_builder
 
 TOUCHPOINT_FIELDS = ("kind", "channel", "direct", "outcome", "item")
 TOUCHPOINT_TEXTS = ("case_id", "agent_id", "team")
@@ -393,7 +394,7 @@ _MOMENTS = {
 _SIDE_STREAMS = {
     "customers": _attributes,
     "relationships": _relationships,
-    "wallet": _dated(("provider",), "observed_at", ("share", "rank")),
+    "wallet": wallet_builder(_times, _numbers, NUMBER_SCALE),
     "switching_costs": _dated(("facet",), "asked_at", ("value", "scale_min", "scale_max")),
     "treatments": _dated(("action", "arm"), "assigned_at", ()),
 }

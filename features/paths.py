@@ -46,6 +46,8 @@ class Paths:
         lead_on: share of contacts, by kind and how it ended, that another of the journey follows.
         waits: whether, by the same, a matter that stands there is waiting: most such cases went on.
         due: µs after which nine in ten of those had gone on, or the deadline that the configuration gives.
+        matter_due: µs, by the kind that begins a matter: its deadline, else the time in which nine in ten
+            such cases are over; -1: too few.
         usual, late: µs, median and 90th percentile of each stretch (from, to); -1 where too few were seen.
         surprise: thousandths of a nat by (from, to), the last `from` being the beginning of a journey.
         surge: thousandths of a log-ratio that one in ten amounts of a kind exceeds; -1: not fitted.
@@ -60,6 +62,7 @@ class Paths:
     lead_on: npt.NDArray[np.float64]
     waits: npt.NDArray[np.int8]
     due: Ints
+    matter_due: Ints
     usual: Ints
     late: Ints
     surprise: Ints
@@ -106,7 +109,7 @@ class Paths:
 
 
 _ARRAYS: dict[str, Any] = {
-    **dict.fromkeys(("due", "usual", "late", "surprise", "surge", "answer_mean"), np.int64),
+    **dict.fromkeys(("due", "matter_due", "usual", "late", "surprise", "surge", "answer_mean"), np.int64),
     "lead_on": np.float64,
     "same_agent": np.float64,
     "waits": np.int8,
@@ -163,6 +166,7 @@ class PathWalk:
             p.lead_on,
             p.waits,
             p.due,
+            p.matter_due,
             p.usual,
             p.late,
             p.surprise,

@@ -13,11 +13,11 @@ from features.streams import NULL
 
 STATES = len(OUTCOMES) + 1
 """How a contact can have ended, not telling included."""
-_DONE, _ABANDONED, _FAILED, _TRANSFERRED, _OPEN = range(1, STATES)
+_DONE, _, _FAILED, _TRANSFERRED, _OPEN = range(1, STATES)
 REPEAT_DAYS = 7
 """The same kind of contact again within so many days is a repeat."""
-USUAL_WEIGHT = 0.25
-"""How much the newest amount of a kind weighs in what is usual for the customer."""
+USUAL_OF = 5
+"""What is usual for the customer is the median of so many amounts of a kind: one surge does not raise it."""
 STEPS = {
     "step_days": 1_000,
     "step_ratio": 1_000,
@@ -52,11 +52,13 @@ STEPS = {
     RECOVERED, DEVIATIONS, DOUBLE, UNRECOVERED_SINCE, OPEN_MATTERS, OPEN_SINCE, DUE, AMOUNT_RATIO, SURGE,
     AGENT_CHANGED, CONFLICT, BOND_SINCE, AGENT_QUALITY, TEAM_QUALITY, LEAD_ON,
 ) = range(len(STEPS))  # fmt: skip
-BY_KIND = ("opened", "waiting")
-"""Days since 1970 since when a matter is open that a kind began, or waits after a kind: `opened@claim`."""
+BY_KIND = ("opened", "waiting", "overdue", "passed")
+"""Moments by kind, such as `opened@claim`, in days since 1970: since when a matter is open that the kind
+began, or waits after the kind; when the time of a matter that it began, and is open, is up; when it was up
+for the last one that was closed too late."""
 DAY_SCALE = 1_000
 MOST_BACK = 64
-"""How many contacts back a journey is searched for loops and earlier failures."""
+"""How many contacts back a journey is searched for an earlier failure of the same kind."""
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -94,7 +96,8 @@ def _drop(some: Any, n: int, journey: int) -> int:
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _state(
     out: Any, places: Any, by_kind: Any, row: int, waiting: Any, n_waiting: int, hurt: Any, n_hurt: int,
-    started: Any, begun_with: Any, ended: Any, end_state: Any, failed_at: Any, due: Any,
+    started: Any, begun_with: Any, ended: Any, end_state: Any, failed_at: Any, due: Any, passed: Any,
+    matter_due: Any,
 ) -> None:  # fmt: skip
     """Write how things stand after a row: matters that are open, failures not made up for."""
     _put(out, places, OPEN_MATTERS, row, n_waiting)
@@ -103,24 +106,30 @@ def _state(
         for k in range(1, n_hurt):
             since = min(since, failed_at[hurt[k]])
         _put(out, places, UNRECOVERED_SINCE, row, _days(since))
-    if n_waiting == 0:
-        return
-    since, soonest = started[waiting[0]], NULL
-    for k in range(n_waiting):
-        j = waiting[k]
-        since = min(since, started[j])
-        at = ended[j] + due[end_state[j]]
-        soonest = at if soonest == NULL else min(soonest, at)
-    _put(out, places, OPEN_SINCE, row, _days(since))
-    _put(out, places, DUE, row, _days(soonest))
-    for b in range(by_kind.shape[0]):
-        oldest = NULL
+    if n_waiting:
+        since, soonest = started[waiting[0]], NULL
         for k in range(n_waiting):
             j = waiting[k]
-            if by_kind[b, 0] == 0 and begun_with[j] == by_kind[b, 1]:
-                oldest = started[j] if oldest == NULL else min(oldest, started[j])
-            elif by_kind[b, 0] == 1 and end_state[j] // STATES == by_kind[b, 1]:
-                oldest = ended[j] if oldest == NULL else min(oldest, ended[j])
+            since = min(since, started[j])
+            at = ended[j] + due[end_state[j]]
+            soonest = at if soonest == NULL else min(soonest, at)
+        _put(out, places, OPEN_SINCE, row, _days(since))
+        _put(out, places, DUE, row, _days(soonest))
+    for b in range(by_kind.shape[0]):
+        what, kind, oldest = by_kind[b, 0], by_kind[b, 1], NULL
+        if what == 3:
+            oldest = passed[kind]
+        else:
+            for k in range(n_waiting):
+                j = waiting[k]
+                at = NULL
+                if what == 1:
+                    if end_state[j] // STATES == kind:
+                        at = ended[j]
+                elif begun_with[j] == kind:
+                    at = started[j] + (0 if what == 0 else matter_due[kind])
+                if at != NULL:
+                    oldest = at if oldest == NULL else min(oldest, at)
         if oldest != NULL:
             out[by_kind[b, 2], row] = _days(oldest)
 
@@ -129,9 +138,9 @@ def _state(
 def walk_path(
     offsets: Any, moment: Any, order: Any, previous: Any, journey: Any, contacts: Any, contact: Any,
     opens: Any, case: Any, agent: Any, team: Any, amount: Any, below: Any, impression: Any, early: Any,
-    lead_on: Any, waits: Any, due: Any, usual: Any, late: Any, surprise: Any, surge: Any, answer_mean: Any,
-    agent_sums: Any, agent_prior: float, team_sums: Any, team_prior: float, places: Any, by_kind: Any,
-    out: Any,
+    lead_on: Any, waits: Any, due: Any, matter_due: Any, usual: Any, late: Any, surprise: Any, surge: Any,
+    answer_mean: Any, agent_sums: Any, agent_prior: float, team_sums: Any, team_prior: float,
+    places: Any, by_kind: Any, out: Any,
 ) -> None:  # fmt: skip
     """Write what each row was; see `STEPS` for the names and `Paths` for the tables."""
     n_kinds = surge.size
@@ -151,7 +160,10 @@ def walk_path(
     failed_row = np.zeros(moment.size, np.int8)
     # of each kind: its last contact, its usual amount, who served it, and since when
     last_of_kind = np.full(n_kinds, NULL)
-    usual_amount = np.zeros(n_kinds)
+    row_of_kind = np.full(n_kinds, -1)
+    amounts = np.zeros((n_kinds, USUAL_OF), np.int64)
+    n_amounts = np.zeros(n_kinds, np.int64)
+    passed = np.full(n_kinds, NULL)
     agent_of_kind = np.full(n_kinds, NULL)
     bond = np.full(n_kinds, NULL)
     own = np.zeros((2, agent_sums.shape[1]), np.int64)
@@ -159,7 +171,8 @@ def walk_path(
     for c in range(offsets.size - 1):
         low, high = offsets[c], offsets[c + 1]
         n_waiting, n_hurt, loose = 0, 0, -1
-        last_of_kind[:], usual_amount[:], agent_of_kind[:], bond[:] = NULL, 0.0, NULL, NULL
+        last_of_kind[:], row_of_kind[:], agent_of_kind[:], bond[:] = NULL, -1, NULL, NULL
+        n_amounts[:], passed[:] = 0, NULL
         for i in range(low, high if impression.size else low):
             if impression[i] != NULL and early[i]:
                 said = impression[i] - answer_mean[contacts[0, contact[i]]]
@@ -174,7 +187,7 @@ def walk_path(
             j = journey[row]
             if opens.size and opens[row] == 0:
                 _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
-                       ended, end_state, failed_at, due)  # fmt: skip
+                       ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
                 continue
             kind, how, channel = (
                 contacts[0, contact[row]],
@@ -211,27 +224,24 @@ def walk_path(
                 was = contacts[2, contact[before]]
                 hop = 1 if channel >= 0 and was >= 0 and channel != was else 0
                 _put(out, places, HOP, row, hop)
-                passed = how == _TRANSFERRED
+                handed = how == _TRANSFERRED
                 if team.size and team[row] != NULL and team[before] != NULL and team[row] != team[before]:
-                    passed = True
-                _put(out, places, TRANSFER, row, 1 if passed else 0)
-                back, b, far = 0, before, 0
-                while b >= 0 and far < MOST_BACK:
-                    if contacts[0, contact[b]] == kind and far > 0:
-                        back = 1
-                        break
-                    b = previous[b]
-                    far += 1
+                    handed = True
+                _put(out, places, TRANSFER, row, 1 if handed else 0)
+                # the same matter has seen this kind before, and something else in between
+                seen = row_of_kind[kind]
+                back = 1 if seen >= 0 and seen != before and journey[seen] == j else 0
                 _put(out, places, BACK, row, back)
-                friction += back + hop + (1 if passed else 0)
+                friction += back + hop + (1 if handed else 0)
             length[j] += 1
             _put(out, places, LENGTH, row, length[j])
             again = last_of_kind[kind]
             repeat = 1 if again != NULL and 0 <= now - again <= REPEAT_DAYS * US_PER_DAY else 0
             _put(out, places, REPEAT, row, repeat)
             last_of_kind[kind] = now if again == NULL else max(again, now)
+            row_of_kind[kind] = row
             # failures, and what made up for them
-            failed = how == _FAILED or how == _ABANDONED or below[row] > 0
+            failed = how == _FAILED or below[row] > 0
             _put(out, places, FAILED, row, 1 if failed else 0)
             if failed:
                 failed_row[row] = 1
@@ -258,20 +268,26 @@ def walk_path(
             # whether the matter waits for what comes next; a record that comes late does not end a later one
             if now >= ended[j]:
                 ended[j], end_state[j] = now, kind * STATES + how
-                n_waiting = _drop(waiting, n_waiting, j)
+                left = _drop(waiting, n_waiting, j)
                 if how == _OPEN or (case.size and case[row] != NULL and waits[end_state[j]]):
-                    waiting[n_waiting] = j
-                    n_waiting += 1
+                    waiting[left] = j
+                    left += 1
+                elif left < n_waiting:
+                    first = begun_with[j]
+                    if matter_due[first] >= 0 and now > started[j] + matter_due[first]:
+                        passed[first] = max(passed[first], started[j] + matter_due[first])
+                n_waiting = left
             # amounts against the customer's own
             if amount[row] != NULL and amount[row] > 0:
-                if usual_amount[kind] > 0:
-                    ratio = int(np.rint(1000.0 * np.log(amount[row] / usual_amount[kind])))
+                n = min(n_amounts[kind], USUAL_OF)
+                if n >= 2:
+                    middle = np.median(amounts[kind, :n])
+                    ratio = int(np.rint(1000.0 * np.log(amount[row] / middle)))
                     _put(out, places, AMOUNT_RATIO, row, ratio)
                     if surge[kind] >= 0:
                         _put(out, places, SURGE, row, ratio if ratio > surge[kind] else 0)
-                    usual_amount[kind] += USUAL_WEIGHT * (amount[row] - usual_amount[kind])
-                else:
-                    usual_amount[kind] = amount[row]
+                amounts[kind, n_amounts[kind] % USUAL_OF] = amount[row]
+                n_amounts[kind] += 1
             # who served
             if agent.size and agent[row] != NULL:
                 if agent_of_kind[kind] != NULL:
@@ -285,7 +301,7 @@ def walk_path(
             if team.size and team[row] != NULL:
                 _put(out, places, TEAM_QUALITY, row, _quality(team_sums, team_prior, team[row], own_team))
             _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
-                   ended, end_state, failed_at, due)  # fmt: skip
+                   ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
         for i in range(low, high if impression.size else low):
             if agent.size and agent[i] != NULL:
                 own[0, agent[i]] = own[1, agent[i]] = 0

@@ -14,18 +14,20 @@ import numpy.typing as npt
 
 from features.bgnbd import fit_bgnbd
 from features.engine import Plan
-from features.expressions import ACTIVITY, Expr, exp, floor, larger
+from features.expressions import ACTIVITY, Expr, Rows, exp, floor, larger
 from features.histories import Histories
 from features.holding import Percentiles, percentiles, signals
 from features.pathfit import fit_paths
 from features.paths import Paths
 from features.settings import Activity
 from features.vocabulary import Vocabulary
+from features.wallets import NOT_FITTED, fit_shares
 
 Floats = npt.NDArray[np.float64]
 
 RATE_HALF_LIVES = (15.0, 30.0, 60.0, 120.0, 1e6)
 """Half-lives, in days, of the rates; the last one never forgets."""
+WALLET = Rows("wallet", ("any", True))
 GAP_HALF_LIVES = (1e6, 120.0)
 """Half-lives, in days, of the gaps that the log-normal is fitted to."""
 LEAST_CUSTOMERS = 30
@@ -41,6 +43,7 @@ class Population:
     dropout: r, alpha, a, b of BG/NBD, time in days.
     signals: signal of a switching cost -> its percentiles in the population.
     paths: what is usual on the company's ways.
+    wallet: a, b of the beta from which customers' shares of wallet are drawn.
     """
 
     rates: Mapping[float, tuple[float, float]]
@@ -49,6 +52,7 @@ class Population:
     customers: int = 0
     signals: Mapping[str, Percentiles] = field(default_factory=dict)
     paths: Paths | None = None
+    wallet: tuple[float, float] = NOT_FITTED
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as JSON values."""
@@ -59,6 +63,7 @@ class Population:
             "customers": self.customers,
             "signals": {name: [list(part) for part in table] for name, table in self.signals.items()},
             "paths": None if self.paths is None else self.paths.to_dict(),
+            "wallet": list(self.wallet),
         }
 
     @classmethod
@@ -69,7 +74,8 @@ class Population:
         gaps = {float(h): (float(m), float(v), float(w)) for h, m, v, w in d["gaps"]}
         signals = {name: (tuple(edges), tuple(shares)) for name, (edges, shares) in d["signals"].items()}
         paths = None if d["paths"] is None else Paths.from_dict(d["paths"])
-        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals, paths)
+        wallet = (float(d["wallet"][0]), float(d["wallet"][1]))
+        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals, paths, wallet)
 
 
 def fading(half_life: float, days: Expr) -> Expr:
@@ -108,8 +114,10 @@ def fit_population(
     held = signals(vocabulary)
     first_signal = len(outputs)
     outputs += [s.expression for s in held]
+    outputs += [WALLET.total("given"), WALLET.total("answers")]
     plan = Plan(outputs, vocabulary.tags, day_offset=day_offset, paths=paths)
     table = plan.run(histories, np.array([fit_before]))[:, 0].astype(np.float64)
+    shares_of = fit_shares(*np.nan_to_num(table[:, -2:]).T)
     table = table[table[:, 2] > 0]
     told = {}
     for place, signal in enumerate(held, first_signal):
@@ -118,14 +126,13 @@ def fit_population(
     if len(table) < LEAST_CUSTOMERS:
         weak = {h: (1.0, 30.0) for h in RATE_HALF_LIVES}
         gaps = {h: (2.5, 1.0, 3.0) for h in GAP_HALF_LIVES}
-        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), signals=told, paths=paths)
+        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), 0, told, paths, shares_of)
     ages, silence, days = table[:, :3].T
     rates = {h: _gamma_prior(*table[:, 3 + 3 * i : 6 + 3 * i].T) for i, h in enumerate(RATE_HALF_LIVES)}
     after = 3 + 3 * len(RATE_HALF_LIVES)
     gaps = {h: _gap_prior(*table[:, after + 3 * i :][:, :3].T) for i, h in enumerate(GAP_HALF_LIVES)}
-    return Population(
-        rates, gaps, astuple(fit_bgnbd(days - 1, ages - silence, ages)), len(table), told, paths
-    )
+    dropout = astuple(fit_bgnbd(days - 1, ages - silence, ages))
+    return Population(rates, gaps, dropout, len(table), told, paths, shares_of)
 
 
 def _gamma_prior(counts: Floats, exposure: Floats, squared: Floats) -> tuple[float, float]:

@@ -142,7 +142,7 @@ class Vocabulary:
 _FIELDS = {
     "attributes": ("attribute", "level"),
     "relationships": ("product", "change"),
-    "wallet": ("provider",),
+    "wallet": (),
     "switching_costs": ("facet",),
     "treatments": ("action", "arm"),
 }

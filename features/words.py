@@ -42,6 +42,7 @@ ASPECTS = {
     "friction": Phrase("obstacles", "obstáculos"),
     "late": Phrase("slow steps", "pasos lentos"),
     "place": Phrase("where things stand", "en qué punto está"),
+    "wallet": Phrase("share of the wallet", "parte de su gasto"),
 }
 SCORES = {
     "satisfaction": Phrase("satisfaction", "satisfacción"),

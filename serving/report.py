@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from serving import charts
 from serving.batch import AtRiskList
 from serving.page import Words, heads, money
 from serving.trust import trust_section
-from training.bundle import Bundle
+from serving.two_way import two_way_section
+from training.bundle import CHURN, Bundle
 from training.config import Config
 from training.preflight import Preflight
 from training.words import Language, number, percent
 
 FIRST_PAGE = 15
+STAGE_MOMENTS = 10
+"""Moments of truth whose weight is told stage by stage."""
 
 
 def write_report(found: AtRiskList, checked: Preflight, path: Path) -> Path:
@@ -44,6 +48,7 @@ def report_html(found: AtRiskList, checked: Preflight) -> str:
         "as_of": local_date(found.as_of_us, config.project.zone),
         "tiles": _tiles(found, words, language),
         "customers": _customers(found, language, words),
+        "two_way": two_way_section(found, words, language),
         "moments": _moments(bundle, words, language),
         **trust_section(bundle, config, words, language),
         "spread": _spread(found, words, language),
@@ -53,6 +58,7 @@ def report_html(found: AtRiskList, checked: Preflight) -> str:
     filled = {
         **words,
         "leaving_is": _leaving(config, words),
+        "two_way_text": words["two_way_text"].format(horizon=config.churn.horizon_days),
         "list_text": words["list_text"].format(
             value_source=words[f"value_{found.value_source}"], total=number(found.summary["listed"], language)
         ),
@@ -146,7 +152,8 @@ def _spread(found: AtRiskList, words: Words, language: Language) -> dict[str, An
 
 
 def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any] | None:
-    overall = bundle.moments.get("overall") or []
+    of_churn = bundle.moments.get(CHURN) or {}
+    overall = of_churn.get("overall") or []
     if not overall:
         return None
 
@@ -162,7 +169,7 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
     }
     groups = []
     for grouping in ("lifecycle", "segment"):
-        levels = bundle.moments.get(grouping) or {}
+        levels = of_churn.get(grouping) or {}
         rows = [
             [
                 words.get(f"stage_{level}", level),
@@ -184,6 +191,8 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
                     "rows": [r + [""] * (4 - len(r)) for r in rows],
                 }
             )
+    if stages := _by_stage(of_churn.get("stages") or [], label, words, language):
+        groups.append(stages)
     return {
         "chart": charts.bars(shown, {**words, **names}),
         "columns": heads(words["moment"], (words["weight"],), words["direction"]),
@@ -196,6 +205,28 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
             for r in shown
         ],
         "groups": groups,
+    }
+
+
+def _by_stage(
+    ranked: Sequence[Mapping[str, Any]], label: Callable[[str], str], words: Words, language: Language
+) -> dict[str, Any] | None:
+    """Return what the first moments weigh at each stage of life, with intervals."""
+    if not ranked:
+        return None
+
+    def weight(row: Mapping[str, Any]) -> str:
+        low, high = (number(x, language, decimals=3) for x in row["interval"])
+        return f"{number(row['weight'], language, decimals=3)} ({low} – {high})"
+
+    stages = list(ranked[0]["stages"])
+    return {
+        "title": words["weight_by_stage"],
+        "columns": heads(words["moment"], *((words[f"stage_{stage}"],) for stage in stages)),
+        "rows": [
+            [label(row["moment"]), *(weight(row["stages"][stage]) for stage in stages)]
+            for row in ranked[:STAGE_MOMENTS]
+        ],
     }
 
 

@@ -112,11 +112,15 @@ def company(
     }
     times = moments(n)
     base = {"customer_id": who(n), "recorded_at": late(times)}
+    pair = [i // 2 * 2 for i in range(n)]  # an answer of two rows, which may be recorded apart
     tables["wallet"] = base | {
-        "observed_at": times,
+        "customer_id": [base["customer_id"][i] for i in pair],
+        "observed_at": [times[i] for i in pair],
         "provider": some(["us", "them", "others"], n),
         "share": [round(float(x), 2) for x in rng.random(n)],
     }
+    tables["wallet"]["ours"] = [provider == "us" for provider in tables["wallet"]["provider"]]
+    tables["wallet"]["rank"] = [1.0 + i % 3 if i % 2 else None for i in range(n)]
     tables["switching_costs"] = base | {
         "asked_at": times,
         "facet": some(["learning", "economic", "brand"], n),

@@ -73,7 +73,7 @@ def tags(stream: str, contact: Contact) -> frozenset:
         "relationships": ("product", "change"),
         "attributes": ("attribute", "level"),
         "treatments": ("action", "arm"),
-        "wallet": ("provider",),
+        "wallet": (),
         "switching_costs": ("facet",),
     }[stream]
     found = {("any", True), *((f, v) for f, v in zip(fields, contact, strict=True) if v is not None)}

@@ -80,7 +80,7 @@ class Bundle:
     measures: Mapping[str, Any] = field(default_factory=dict)
     """Measures out of time by question, model and measure; plain JSON."""
     moments: Mapping[str, Any] = field(default_factory=dict)
-    """Global moments of truth, as `global_moments` of `training.reasons` returns them."""
+    """Question -> global moments of truth, as `global_moments` of `training.reasons` returns them."""
     beats_baselines: bool | None = None
     """Whether it was better out of time than every baseline; None when that could not be judged."""
     verdict: str = ""
@@ -149,6 +149,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> Bundle:
         questions[question] = {
             "boosters": boosters,
             "linear": predictor.forest.linear_dict(),
+            **({"start": start.to_dict()} if (start := predictor.forest.start) is not None else {}),
             "calibrator": predictor.calibrator.to_dict(),
         }
     sample = {
@@ -232,7 +233,7 @@ def _assemble(sealed: Sealed) -> Bundle:
     predictors = {}
     for question, stored in manifest["questions"].items():
         texts = [sealed.parts[name].decode("utf-8") for name in stored["boosters"]]
-        forest = Forest.from_texts(texts, stored["linear"], names)
+        forest = Forest.from_texts(texts, stored["linear"], names, stored.get("start"))
         predictors[question] = Predictor(forest, Calibrator.from_dict(stored["calibrator"]))
     if CHURN not in predictors:
         raise CorredorError(f"bundle {sealed.id[:12]}: holds no churn model.")
