@@ -212,6 +212,9 @@ def moments(study: Study) -> list[Row]:
     told_rows.append(
         (f"planted in the first {FIRST} (≥ {PLANTED_BAR})", str(len(first)), len(first) >= PLANTED_BAR)
     )
+    among_all = [place_of(found, names) for names in planted.values()]
+    said = str(sum(place is not None and place <= FIRST for place in among_all))
+    told_rows.append((f"the same among all moments (first {FIRST})", said, None))
     decoys = {r["moment"] for r in own if r["moment"].startswith(f"{slug(study.truth['decoy']['kind'])}.")}
     decoy = place_of(own, decoys)
     below = decoy is None or all(place < decoy for place in first)
