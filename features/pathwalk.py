@@ -92,7 +92,7 @@ def _median(some: Any, n: int, ordered: Any) -> float:
             ordered[k] = ordered[k - 1]
             k -= 1
         ordered[k] = some[i]
-    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2.0
+    return float(ordered[(n - 1) // 2] + ordered[n // 2]) / 2.0
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
