@@ -16,8 +16,9 @@ from features.bgnbd import fit_bgnbd
 from features.engine import Plan
 from features.expressions import ACTIVITY, Expr, exp, floor, larger
 from features.histories import Histories
-from features.holding import Percentiles, percentiles, signals
+from features.holding import Percentiles, percentiles
 from features.settings import Activity
+from features.signals import signals
 from features.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float64]
@@ -101,7 +102,7 @@ def fit_population(
     held = signals(vocabulary)
     first_signal = len(outputs)
     outputs += [s.expression for s in held]
-    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset)
+    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset, standards=vocabulary.standards)
     table = plan.run(histories, np.array([fit_before]))[:, 0].astype(np.float64)
     table = table[table[:, 2] > 0]
     told = {}

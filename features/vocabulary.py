@@ -15,7 +15,9 @@ import numpy as np
 from features.expressions import Tag
 from features.histories import Histories
 from features.measures import STANDARDS, Standards, measure_scale
-from features.settings import Activity, DataSettings, Encounter, Flow, Stage, TouchpointKind
+from features.settings import (
+    Activity, DataSettings, Encounter, Flow, Stage, SwitchingSignal, TouchpointKind,
+)  # fmt: skip
 from features.streams import NULL, Contact, Stream
 
 OTHER = "other"
@@ -60,6 +62,8 @@ class Vocabulary:
     activity: tuple[str, ...]
     answered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Measure of touchpoints (a survey answer, a wait) -> the kinds that have it."""
+    declared: Mapping[str, SwitchingSignal] = field(default_factory=dict)
+    """Signals of switching costs that the configuration declares and the data has."""
     groups: tuple[tuple[str, str | bool], ...] = ()
     """Stages, channels… that gather other contacts than any kind, or any group before them, does."""
 
@@ -114,7 +118,7 @@ class Vocabulary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the vocabulary as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "declared": {k: s.model_dump() for k, s in self.declared.items()}}
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Vocabulary:
@@ -127,6 +131,7 @@ class Vocabulary:
             answered={k: tuple(v) for k, v in d["answered"].items()},
             facts={k: KindFacts(**v) for k, v in d["facts"].items()},
             encounters=dict(d["encounters"]),
+            declared={k: SwitchingSignal.model_validate(v) for k, v in d["declared"].items()},
         )
 
 

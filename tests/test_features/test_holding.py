@@ -8,9 +8,10 @@ import pytest
 
 from features.catalog import fit_features
 from features.histories import build_histories
-from features.holding import cost_of, percentiles
+from features.holding import percentiles
 from features.population import Population
 from features.settings import Activity
+from features.signals import cost_of
 from tests.literals import at, settings, table, typed
 
 UNTIL = at("2026-01-01")
