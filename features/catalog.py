@@ -20,8 +20,8 @@ from features.errors import CorredorError
 from features.histories import Histories
 from features.population import Population, fit_population
 from features.settings import Activity, DataSettings
-from features.streams import Ints
 from features.signals import with_declared
+from features.streams import Ints
 from features.vocabulary import Vocabulary, fit_vocabulary
 from features.words import moment_words
 

@@ -27,10 +27,10 @@ class Lock(NamedTuple):
     discount: float | None
     discount_until: int | None
 
-    def ends(self, as_of_us: int) -> tuple[int, ...]:
-        """Return the moments at which a cost of leaving ends, from `as_of` on, ascending."""
-        given = (self.committed_until, self.benefit_until, self.discount_until)
-        return tuple(sorted(moment for moment in given if moment is not None and moment > as_of_us))
+    @property
+    def holds(self) -> bool:
+        """Whether leaving costs something."""
+        return self.committed_until is not None or any((self.exit_fee, self.accrued_benefit, self.discount))
 
 
 def running_ends(customer: Ints, begin: Ints, free: Ints, end: Ints) -> tuple[Ints, Ints, Ints, Ints]:
@@ -97,7 +97,9 @@ def locks_of(histories: Histories, as_of_us: int, customer: int) -> tuple[Lock, 
     rows = np.arange(ledger.offsets[customer], ledger.offsets[customer + 1])
     rows = rows[ledger.known_at[rows] < as_of_us]
     latest: dict[tuple[str, int], int] = {}
-    by_content = [c[rows] for name in ("committed_until", "ended_at") if (c := ledger.columns.get(name)) is not None]
+    by_content = [
+        c[rows] for name in ("committed_until", "ended_at") if (c := ledger.columns.get(name)) is not None
+    ]
     for row in rows[np.lexsort((*by_content, ledger.known_at[rows]))].tolist():
         latest[str(ledger.columns["product"][row]), int(ledger.columns["started_at"][row])] = row
     found = []
@@ -112,15 +114,19 @@ def locks_of(histories: Histories, as_of_us: int, customer: int) -> tuple[Lock, 
         found.append(
             Lock(
                 product,
-                until,
+                _ahead(until, as_of_us),
                 _still(ledger.columns, "exit_fee", row, until, as_of_us),
                 _still(ledger.columns, "accrued_benefit", row, benefit_until, as_of_us),
-                benefit_until,
+                _ahead(benefit_until, as_of_us),
                 _still(ledger.columns, "discount", row, discount_until, as_of_us),
-                discount_until,
+                _ahead(discount_until, as_of_us),
             )
         )
     return tuple(found)
+
+
+def _ahead(moment: int | None, as_of_us: int) -> int | None:
+    return moment if moment is not None and moment >= as_of_us else None
 
 
 def _moment(columns: Any, name: str, row: int) -> int | None:
@@ -131,6 +137,6 @@ def _moment(columns: Any, name: str, row: int) -> int | None:
 def _still(columns: Any, name: str, row: int, until: int | None, as_of_us: int) -> float | None:
     """Return a number that has not ended by `as_of`; None when it has, or is not given."""
     value: npt.NDArray[np.float64] | None = columns.get(name)
-    if value is None or np.isnan(value[row]) or (until is not None and until <= as_of_us):
+    if value is None or np.isnan(value[row]) or (until is not None and until < as_of_us):
         return None
     return float(value[row])

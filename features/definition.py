@@ -37,6 +37,8 @@ class Feature:
     direction: int = 0
     source: str = ""
     family: str = ""
+    absent: Words | None = None
+    """What is said where the number is not known; by default that nothing is known."""
 
     def of(self, family: str) -> Feature:
         """Return the feature as one of a family."""

@@ -48,7 +48,10 @@ def interactions(context: Context) -> Iterator[Feature]:
     cost, says = held_index(context), felt(context)
     if cost is None:
         return
-    moment, source = "switching.quarter", "satisfied is not loyal: Jones and Sasser 1995, Harv. Bus. Rev. 73(6)"
+    moment, source = (
+        "switching.quarter",
+        "satisfied is not loyal: Jones and Sasser 1995, Harv. Bus. Rev. 73(6)",
+    )
     yield Feature(
         "switching_cost_mean",
         cost,
@@ -68,6 +71,7 @@ def interactions(context: Context) -> Iterator[Feature]:
         "0-10",
         moment,
         Words("says to be satisfied with {value} of 10", "dice estar satisfecho con {value} de 10"),
+        absent=_SILENT,
     )
     yield Feature(
         "days_since_satisfaction_said",
@@ -75,6 +79,7 @@ def interactions(context: Context) -> Iterator[Feature]:
         "days",
         moment,
         Words("last said how satisfied {value} days ago", "hace {value} días que dijo cuán satisfecho está"),
+        absent=_SILENT,
     )
     short = larger(context.satisfied_from - says, 0.0)
     definitions = [
@@ -96,7 +101,10 @@ def interactions(context: Context) -> Iterator[Feature]:
         definitions += [
             (
                 *("dissatisfaction_committed", short * running),
-                *("unsatisfied and committed: {value} points", "insatisfecho y con permanencia: {value} puntos"),
+                *(
+                    "unsatisfied and committed: {value} points",
+                    "insatisfecho y con permanencia: {value} puntos",
+                ),
             ),
             (
                 *("dissatisfaction_uncommitted", short * (1.0 - running)),
@@ -107,4 +115,7 @@ def interactions(context: Context) -> Iterator[Feature]:
             ),
         ]
     for name, expression, en, es in definitions:
-        yield Feature(name, expression, "points", moment, Words(en, es), source=source)
+        yield Feature(name, expression, "points", moment, Words(en, es), source=source, absent=_SILENT)
+
+
+_SILENT = Words("has never said how satisfied", "nunca ha dicho cuán satisfecho está")

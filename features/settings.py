@@ -143,7 +143,9 @@ class SwitchingSignal(Section):
             raise ValueError("a signal of `customers` needs a `column`")
         if self.table == "switching_costs" and self.facet is None:
             raise ValueError("a signal of `switching_costs` needs a `facet`")
-        if self.against is not None and (self.column is None or self.table in ("touchpoints", "switching_costs")):
+        if self.against is not None and (
+            self.column is None or self.table in ("touchpoints", "switching_costs")
+        ):
             raise ValueError("`against` compares two columns of `customers` or `relationships`")
         if self.measure in ("total", "mean", "last", "distinct") and self.table == "touchpoints":
             if self.column is None:

@@ -116,7 +116,9 @@ def _learning(v: Vocabulary) -> Iterator[Signal]:
         yield _counted(("encounter", "remote"), "remote_contacts", "learning", label)
         remote = Rows("touchpoints", ("encounter", "remote"), ("direct", True))
         words = Phrase("self-service channels in use", "canales de autoservicio en uso")
-        yield Signal("remote_channels", "learning", False, remote.distinct("channel", YEAR), words, "channels")
+        yield Signal(
+            "remote_channels", "learning", False, remote.distinct("channel", YEAR), words, "channels"
+        )
         if v.items:
             words = Phrase("features in use", "funciones en uso")
             yield Signal("features_used", "learning", False, remote.distinct("item", YEAR), words, "features")
@@ -267,7 +269,13 @@ def _is_there(name: str, signal: SwitchingSignal, histories: Histories, v: Vocab
             raise unknown_name(f"{where} column of {signal.table}", column, known)
         if table == "attributes" and column not in v.numbers:
             return False  # text, or left out because it tells the outcome
-    of_own = {"kind": v.kinds, "channel": v.channels, "item": v.items, "product": v.products, "facet": v.facets}
+    of_own = {
+        "kind": v.kinds,
+        "channel": v.channels,
+        "item": v.items,
+        "product": v.products,
+        "facet": v.facets,
+    }
     for field in _NAMES.get(table, ()):
         wanted = getattr(signal, field)
         if wanted is not None:

@@ -72,7 +72,11 @@ def _held(context: Context) -> Iterator[Feature]:
         ),
         (
             *("days_until_uncommitted", NEXT_END, "days ahead"),
-            *("the exit fee ends on {value}", "la penalización por irse termina el {value}"),
+            *(
+                ("the exit fee ends on {value}", "la penalización por irse termina el {value}")
+                if "exit_fee" in context.population.signals
+                else ("the commitment ends on {value}", "el compromiso de permanencia termina el {value}")
+            ),
         ),
         (
             *("days_until_last_uncommitted", LAST_END, "days ahead"),
@@ -96,10 +100,10 @@ def _held(context: Context) -> Iterator[Feature]:
         economic.append(("discount_held", total("discount"), currency, *words))
     if "price_gap" in names:
         gap = total("priced") / total("market_amount") - 1.0
-        words = "price {value} above the market", "precio un {value} por encima del mercado"
+        words = "price against the market: {value}", "precio frente al mercado: {value}"
         economic.append(("price_gap_held", gap, "share", *words))
     for name, expression, unit, en, es in economic:
-        yield Feature(name, expression, unit, "switching.economic", Words(en, es))
+        yield Feature(name, expression, unit, "switching.economic", Words(en, es), absent=_ABSENT.get(name))
     long = context.windows[-1]
     for change, en, es in (("started", "begun", "iniciados"), ("ended", "ended", "terminados")):
         yield Feature(
@@ -146,6 +150,16 @@ def _surveyed(context: Context) -> Iterator[Feature]:
             f"switching.{cost}",
             Words(f"{facet}: asked {{value}} days ago", f"{facet}: se preguntó hace {{value}} días"),
         )
+
+
+_FREE = Words("no commitment runs", "no hay compromiso de permanencia vigente")
+_ABSENT = {
+    "days_until_uncommitted": _FREE,
+    "days_until_last_uncommitted": _FREE,
+    "days_since_uncommitted": Words(
+        "no commitment has ended by itself", "ningún compromiso de permanencia ha vencido"
+    ),
+}
 
 
 def _declared(context: Context) -> Iterator[Feature]:

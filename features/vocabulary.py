@@ -16,7 +16,13 @@ from features.expressions import Tag
 from features.histories import Histories
 from features.measures import STANDARDS, Standards, measure_scale
 from features.settings import (
-    Activity, DataSettings, Encounter, Flow, Stage, SwitchingSignal, TouchpointKind,
+    Activity,
+    DataSettings,
+    Encounter,
+    Flow,
+    Stage,
+    SwitchingSignal,
+    TouchpointKind,
 )  # fmt: skip
 from features.streams import NULL, Contact, Stream
 

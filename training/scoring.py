@@ -12,6 +12,7 @@ import numpy.typing as npt
 from features.histories import Histories
 from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.model import Predictor
+from training.quarters import Standing, join, standing_of
 from training.reasons import Floats, Ints, TopMoments, roll_up, top_moments
 
 BANDS = ("low", "elevated", "high")
@@ -33,6 +34,8 @@ class Scores:
     churn_probability: Floats
     principality_probability: Floats | None
     raw_scores: Mapping[str, Floats]
+    standing: Standing
+    """Where each customer stands between satisfaction and switching costs."""
     band: npt.NDArray[np.int8]
     """Position in `BANDS`."""
     warnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -96,6 +99,7 @@ def score(
         churn_probability=probability[CHURN],
         principality_probability=probability.get(PRINCIPALITY),
         raw_scores=raw,
+        standing=join([p.standing for p in parts]),
         band=bundle.bands.of(probability[CHURN]),
         warnings=warnings,
         unseen_kinds=unseen,
@@ -103,10 +107,28 @@ def score(
     )
 
 
+def standings(
+    bundle: Bundle, histories: Histories, as_of_us: int, customers: npt.NDArray[Any] | None = None
+) -> Standing:
+    """Return where some customers (all by default) stood at a moment, without scoring them.
+
+    The same as the standing of their scores, from the features that it is read from alone.
+    """
+    chosen = np.arange(histories.n_customers) if customers is None else np.asarray(customers, np.int64)
+    names, plan = bundle.standing_features
+    parts = []
+    for low in range(0, max(len(chosen), 1), CHUNK):
+        some = histories.select(chosen[low : low + CHUNK])
+        X = plan.run(some, np.array([as_of_us], np.int64))[:, 0]
+        parts.append(standing_of(X, names, bundle.satisfaction, bundle.config.quarters))
+    return join(parts)
+
+
 @dataclass(frozen=True)
 class _Part:
     X: npt.NDArray[np.float32]
     raw: dict[str, Floats]
+    standing: Standing
     moments: Floats | None = None
     base: float = 0.0
     top: TopMoments | None = None
@@ -114,6 +136,7 @@ class _Part:
 
 def _score_rows(bundle: Bundle, X: npt.NDArray[np.float32], reasons: int) -> _Part:
     raw = {}
+    standing = standing_of(X, bundle.fitted.names, bundle.satisfaction, bundle.config.quarters)
     for question, predictor in bundle.predictors.items():
         raw[question], contributions = _score_and_explain(predictor, X, reasons > 0 and question == CHURN)
         if contributions is not None:
@@ -129,7 +152,7 @@ def _score_rows(bundle: Bundle, X: npt.NDArray[np.float32], reasons: int) -> _Pa
                 reasons,
             )
             explained = moments, float(contributions[0, -1]) if len(X) else 0.0, top
-    return _Part(X, raw, *explained) if reasons else _Part(X, raw)
+    return _Part(X, raw, standing, *explained) if reasons else _Part(X, raw, standing)
 
 
 def _score_and_explain(

@@ -254,6 +254,7 @@ def show_explanation(found: dict[str, Any]) -> None:
     if found["value"] == found["value"]:
         say(f"  value at risk     {found['value_at_risk']:,.0f} of {found['value']:,.0f} a year")
     say(f"  stage             {found['lifecycle_stage']}")
+    say(*_standing_lines(found))
     if found["warnings"]:
         say(f"  beware            {', '.join(w.replace('_', ' ') for w in found['warnings'])}")
     say("", "Moments of truth, the heaviest first:")
@@ -263,6 +264,28 @@ def show_explanation(found: dict[str, Any]) -> None:
         say(f"     {reason['label']} {side} the risk: without it {percent(reason['risk_without'])}")
         say(*(f"       · {line}" for line in reason["evidence"]))
     say("", "How the model weighs what it knows; it does not prove what causes what.")
+
+
+def _standing_lines(found: dict[str, Any]) -> list[str]:
+    """Return where the customer stands between satisfaction and switching costs."""
+    felt = found["satisfaction"]
+    lines = [f"  quarter           {found['quarter']}"]
+    if found["quarter_before"] not in (None, found["quarter"]):
+        lines[0] += f" (was {found['quarter_before']})"
+    if felt["value"] is not None:
+        said = (
+            "said by the customer and alike" if felt["provenance"] == "surveyed" else "estimated, never said"
+        )
+        lines.append(f"  satisfaction      {felt['value']:.1f} of 10 ({said})")
+    for cost, of in found["switching_costs"].items():
+        if of["value"] is not None:
+            known = f"{of['provenance']}, {percent(of['coverage'], 0)} of its signals known"
+            lines.append(f"  {cost:<17} {of['value']:.0f} of 100 ({known})")
+    for lock in found["locks"]:
+        if lock["committed_until"]:
+            fee = f", leaving costs {lock['exit_fee']:,.0f} until then" if lock["exit_fee"] else ""
+            lines.append(f"  committed         {lock['product']} until {lock['committed_until']}{fee}")
+    return lines
 
 
 def _column(name: str, filled: float) -> str:
