@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,12 @@ from features.streams import NULL, Ints
 if TYPE_CHECKING:  # `histories` reads this module
     from features.histories import Histories
 
-_FAR = 2**61
+NEVER = 2**61
+"""The moment of what does not end (µs UTC)."""
+US_PER_DAY = 86_400_000_000
+LOCK_MEASURES = ("committed", "committed_days", "next_end", "last_end")
+Change = tuple[npt.NDArray[np.bool_], Ints, str, int, dict[str, Ints]]
+"""Which rows change, when, what the change is called, its sign, and the measures that it changes."""
 
 
 class Lock(NamedTuple):
@@ -31,6 +37,52 @@ class Lock(NamedTuple):
     def holds(self) -> bool:
         """Whether leaving costs something."""
         return self.committed_until is not None or any((self.exit_fee, self.accrued_benefit, self.discount))
+
+
+def held_changes(values: dict[str, Ints], until: Mapping[str, Ints], begin: Ints, stop: Ints) -> list[Change]:
+    """Return what is held as changes: + as it begins, - as it stops, or before that as a value runs out.
+
+    Args:
+        values: measure -> integers of each relationship, NULL where there is none.
+        until: measure -> when its value runs out (µs UTC), NULL: with the relationship.
+        begin: from when each is known to be held, µs UTC.
+        stop: when it ends or is replaced.
+    """
+    holds, at_begin, at_stop = begin < stop, dict(values), dict(values)
+    changes: list[Change] = []
+    for name, at in until.items():
+        over = (at != NULL) & (at < stop)
+        at_begin[name] = np.where(over & (at <= begin), NULL, values[name])
+        at_stop[name] = np.where(over, NULL, values[name])
+        runs_out = holds & over & (at_begin[name] != NULL)
+        if runs_out.any():
+            changes.append((runs_out, at, "held", -1, {name: values[name]}))
+    changes.append((holds, begin, "held", 1, at_begin))
+    return [*changes, (holds & (stop < NEVER), stop, "held", -1, at_stop)]
+
+
+def lock_changes(customer: Ints, begin: Ints, stop: Ints, committed: Ints) -> list[Change]:
+    """Return the commitments that run as changes, and when one ends by itself ("freed").
+
+    Args:
+        customer: of each relationship, ascending.
+        begin: from when each is known to be held, µs UTC.
+        stop: when it ends or is replaced.
+        committed: until when it is committed, µs UTC; NULL: it is not.
+    """
+    n = len(customer)
+    days = np.where(committed == NULL, NULL, committed // US_PER_DAY)
+    lock = {"committed": np.ones(n, np.int64), "committed_days": days}
+    free = np.minimum(stop, np.where(committed == NULL, begin, committed))
+    locked = begin < free
+    chosen = np.flatnonzero(locked)
+    moved = running_ends(customer[chosen], begin[chosen], free[chosen], committed[chosen])
+    changes: list[Change] = []
+    for sign, moment, (next_end, last_end) in ((1, begin, moved[:2]), (-1, free, moved[2:])):
+        ends = {name: np.zeros(n, np.int64) for name in ("next_end", "last_end")}
+        ends["next_end"][chosen], ends["last_end"][chosen] = sign * next_end, sign * last_end
+        changes.append((locked, moment, "committed", sign, lock | ends))
+    return [*changes, (locked & (free == committed) & (committed < stop), free, "freed", 1, {})]
 
 
 def running_ends(customer: Ints, begin: Ints, free: Ints, end: Ints) -> tuple[Ints, Ints, Ints, Ints]:
@@ -76,7 +128,7 @@ def _sweep(customer: Any, end: Any, rows: Any, opening: Any, found: Any) -> None
                     running[j] = running[n - 1]
                     n -= 1
                     break
-        first, last = _FAR, NULL
+        first, last = NEVER, NULL
         for j in range(n):
             first, last = min(first, end[running[j]]), max(last, end[running[j]])
         if n == 0:

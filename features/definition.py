@@ -37,6 +37,8 @@ class Feature:
     direction: int = 0
     source: str = ""
     family: str = ""
+    told_by: str = ""
+    """The feature that says it better in a sentence, where that one is known."""
     absent: Words | None = None
     """What is said where the number is not known; by default that nothing is known."""
 

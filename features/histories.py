@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.commitments import running_ends
+from features.commitments import LOCK_MEASURES, NEVER, held_changes, lock_changes
 from features.errors import CorredorError
 from features.streams import NULL, Ints, Stream, build_stream, empty_stream, encode, scaled
 
@@ -36,7 +36,6 @@ MEASURE_SCALES = {
 NUMBER_SCALE = 1_000_000
 ALWAYS = -(2**61)
 """The moment of a fact that has no date: before anything else (µs UTC)."""
-NEVER = 2**61
 
 
 @dataclass(frozen=True)
@@ -298,37 +297,17 @@ def _relationships(table: pa.Table, customer: Ints, n: int) -> Stream:
     values["autopay"] = scaled(flags[0][order], 1)
     values["held"] = np.ones(len(order), np.int64)
     until = dict(zip(_LASTING, (at[order] for at in lasting), strict=True))
-    committed = until["exit_fee"]
-    days = np.where(committed == NULL, NULL, committed // 86_400_000_000)
-
-    parts: list[tuple[npt.NDArray[np.bool_], Ints, str, int, dict[str, Ints]]] = []
     stop = np.minimum(replaced, ends)
-    holds = begin < stop
-    at_stop = dict(values)
-    for name, at in until.items():  # what is over before the relationship is
-        over = (at != NULL) & (at < stop)
-        values[name] = np.where(over & (at <= begin), NULL, values[name])
-        at_stop[name] = np.where(over, NULL, values[name])
-        expires = holds & over & (values[name] != NULL)
-        parts.append((expires, at, "held", -1, {name: values[name]}))
-    parts.append((holds, begin, "held", 1, values))
-    parts.append((holds & (stop < NEVER), stop, "held", -1, at_stop))
-    lock = {"committed": np.ones(len(order), np.int64), "committed_days": days}
-    free = np.minimum(stop, np.where(committed == NULL, begin, committed))
-    locked = begin < free
-    chosen = np.flatnonzero(locked)
-    ends_by = running_ends(customer[chosen], begin[chosen], free[chosen], committed[chosen])
-    for sign, moment, (next_end, last_end) in ((1, begin, ends_by[:2]), (-1, free, ends_by[2:])):
-        changes = {name: np.zeros(len(order), np.int64) for name in ("next_end", "last_end")}
-        changes["next_end"][chosen], changes["last_end"][chosen] = sign * next_end, sign * last_end
-        parts.append((locked, moment, "committed", sign, lock | changes))
-    parts.append((locked & (free == committed) & (committed < stop), free, "freed", 1, {}))
+    parts = [
+        *held_changes(values, until, begin, stop),
+        *lock_changes(customer, begin, stop, until["exit_fee"]),
+    ]
     parts.append((~same, begin, "started", 1, {}))
     newly_ended = (ends < NEVER) & (ends < replaced)
     # a later row about a relationship that was already over does not end it again
     newly_ended[1:] &= ~(same[1:] & (ends[:-1] < known[1:]) & (ends[1:] <= known[1:]))
     parts.append((newly_ended, np.maximum(ends, known), "ended", 1, {}))
-    names = (*values, *lock, "next_end", "last_end")
+    names = (*values, *LOCK_MEASURES)
     contact, contacts = encode(
         [
             pa.chunked_array(

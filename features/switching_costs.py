@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from features.definition import Context, Feature, Words
-from features.expressions import AS_OF_DAYS, Expr, Rows, above, coalesce, larger, unknown
+from features.expressions import Expr, Rows, above, coalesce, larger, unknown
 from features.holding import coverage, index, ranks
 from features.quarters import interactions
 from features.settings import COSTS
@@ -33,7 +33,6 @@ def _held(context: Context) -> Iterator[Feature]:
     """Yield the state of the relationships at `as_of`."""
     held, committed = _state(("change", "held")), _state(("change", "committed"))
     running = committed.total("committed")
-    days_left = committed.total("committed_days") / running - AS_OF_DAYS
     currency = context.currency
     total, free = held.total, float(context.activity.gap_days + context.activity.horizon_days)
     freed = _state(("change", "freed"))
@@ -65,10 +64,6 @@ def _held(context: Context) -> Iterator[Feature]:
         (
             *("commitments", running, "products"),
             *("{value} commitments still run", "{value} compromisos de permanencia vigentes"),
-        ),
-        (
-            *("commitment_days_left", coalesce(days_left, 0.0), "days"),
-            *("committed for {value} more days on average", "quedan {value} días de permanencia de media"),
         ),
         (
             *("days_until_uncommitted", NEXT_END, "days ahead"),
@@ -103,7 +98,9 @@ def _held(context: Context) -> Iterator[Feature]:
         words = "price against the market: {value}", "precio frente al mercado: {value}"
         economic.append(("price_gap_held", gap, "share", *words))
     for name, expression, unit, en, es in economic:
-        yield Feature(name, expression, unit, "switching.economic", Words(en, es), absent=_ABSENT.get(name))
+        told_by = "days_until_uncommitted" if name in _TOLD_BY_DATE else ""
+        words, moment = Words(en, es), "switching.economic"
+        yield Feature(name, expression, unit, moment, words, told_by=told_by, absent=_ABSENT.get(name))
     long = context.windows[-1]
     for change, en, es in (("started", "begun", "iniciados"), ("ended", "ended", "terminados")):
         yield Feature(
@@ -152,6 +149,7 @@ def _surveyed(context: Context) -> Iterator[Feature]:
         )
 
 
+_TOLD_BY_DATE = ("commitments", "uncommitted_within_horizon", "days_until_last_uncommitted")
 _FREE = Words("no commitment runs", "no hay compromiso de permanencia vigente")
 _ABSENT = {
     "days_until_uncommitted": _FREE,

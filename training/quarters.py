@@ -49,7 +49,8 @@ class Satisfaction:
         answered = self.linear.raw_score(X)
         intercept, slope = self.response
         silent = expit(-(intercept + slope * answered))
-        return np.clip(answered - slope * silent * self.spread**2, 0.0, 10.0)
+        clipped: Floats = np.clip(answered - slope * silent * self.spread**2, 0.0, 10.0)
+        return clipped
 
     def unsatisfied(self, satisfaction: Floats, satisfied_from: float) -> Floats:
         """Return the probability of being less satisfied than that."""

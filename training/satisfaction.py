@@ -132,7 +132,7 @@ def _fit(
         by = linear.raw_score(X[np.ix_(everyone, columns)])[:, None]
         slope = LogisticRegression(C=1.0).fit(by, answered)
         response = (float(slope.intercept_[0]), max(float(slope.coef_[0, 0]), 0.0))
-    return Satisfaction(measure, tuple(names[c] for c in columns), linear, spread, response)
+    return Satisfaction(measure, tuple(names[c] for c in columns.tolist()), linear, spread, response)
 
 
 def _test(

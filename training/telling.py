@@ -175,6 +175,8 @@ def _tell(
         silence = next(f for f in bundle.fitted.features if f.name == length)
         usual = values.get(f"{group}_gap_median", math.nan)
         return silence, _silence(bundle, group, values[length], usual)
+    if feature.told_by and not math.isnan(values.get(feature.told_by, math.nan)):
+        feature = next(f for f in bundle.fitted.features if f.name == feature.told_by)
     on = AsOf(as_of_us, bundle.config.project.zone)
     return feature, tell_feature(feature, values[feature.name], label, on=on)
 

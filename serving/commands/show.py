@@ -273,9 +273,7 @@ def _standing_lines(found: dict[str, Any]) -> list[str]:
     if found["quarter_before"] not in (None, found["quarter"]):
         lines[0] += f" (was {found['quarter_before']})"
     if felt["value"] is not None:
-        said = (
-            "said by the customer and alike" if felt["provenance"] == "surveyed" else "estimated, never said"
-        )
+        said = "the customer says so, among others" if felt["provenance"] == "surveyed" else "estimated"
         lines.append(f"  satisfaction      {felt['value']:.1f} of 10 ({said})")
     for cost, of in found["switching_costs"].items():
         if of["value"] is not None:
