@@ -99,8 +99,11 @@ def _held(context: Context) -> Iterator[Feature]:
         economic.append(("price_gap_held", gap, "share", *words))
     for name, expression, unit, en, es in economic:
         told_by = "days_until_uncommitted" if name in _TOLD_BY_DATE else ""
-        words, moment = Words(en, es), "switching.economic"
-        yield Feature(name, expression, unit, moment, words, told_by=told_by, absent=_ABSENT.get(name))
+        yield Feature(
+            *(name, expression, unit, "switching.economic", Words(en, es)),
+            told_by=told_by,
+            absent=_ABSENT.get(name),
+        )
     long = context.windows[-1]
     for change, en, es in (("started", "begun", "iniciados"), ("ended", "ended", "terminados")):
         yield Feature(

@@ -13,6 +13,7 @@ from features.durable import write_atomically
 from serving import charts
 from serving.batch import AtRiskList
 from serving.page import Words, heads, money
+from serving.quarters import quarters_section
 from serving.trust import trust_section
 from training.bundle import Bundle
 from training.config import Config
@@ -44,6 +45,7 @@ def report_html(found: AtRiskList, checked: Preflight) -> str:
         "as_of": local_date(found.as_of_us, config.project.zone),
         "tiles": _tiles(found, words, language),
         "customers": _customers(found, language, words),
+        "quarters": quarters_section(found, words, language),
         "moments": _moments(bundle, words, language),
         **trust_section(bundle, config, words, language),
         "spread": _spread(found, words, language),
