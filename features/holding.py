@@ -20,15 +20,18 @@ def percentiles(values: npt.NDArray[np.float64]) -> Percentiles | None:
     """Return the table that turns a signal into its percentile in the population; None: nothing to tell.
 
     >>> percentiles(np.array([0.0, 0.0, 1.0, 1.0]))
-    ((1.0,), (0.25, 0.75))
+    ((0.5,), (0.25, 0.75))
     """
     known = np.sort(values[~np.isnan(values)])
     if not len(known) or known[0] == known[-1]:
         return None
     edges = np.unique(np.append(np.quantile(known, QUANTILES, method="inverted_cdf"), known[-1]))
     edges = edges[edges > known[0]]
-    below = np.concatenate([[0], np.searchsorted(known, edges), [len(known)]]) / len(known)
-    return tuple(edges.tolist()), tuple(((below[1:] + below[:-1]) / 2).tolist())
+    first = np.searchsorted(known, edges)
+    below = np.concatenate([[0], first, [len(known)]]) / len(known)
+    # half way to the value before: a number that a fit rounded is still on its own side
+    between = (edges + known[first - 1]) / 2
+    return tuple(between.tolist()), tuple(((below[1:] + below[:-1]) / 2).tolist())
 
 
 def ranks(mine: Iterable[Signal], tables: Mapping[str, Percentiles]) -> list[tuple[Signal, Expr]]:

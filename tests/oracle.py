@@ -238,7 +238,9 @@ class Oracle:
                 counts = {"held": 1, "committed": 1, "committed_days": (until or 0) // DAY}
                 counts |= {"next_end": 0, "last_end": 0}
                 total += counts[rest[0]] if rest[0] in counts else row.get(rest[0]) or 0.0
-            return {"next_end": min, "last_end": max}[rest[0]](ends, default=0) if "_end" in rest[0] else total
+            return (
+                {"next_end": min, "last_end": max}[rest[0]](ends, default=0) if "_end" in rest[0] else total
+            )
         moments = [m for p, m in self.changes(customer, as_of, change) if not products or products == [p]]
         if kind == "track":
             return (as_of - max(moments)) / DAY if moments else NAN

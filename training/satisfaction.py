@@ -34,8 +34,8 @@ LEAST_ANSWERED = 300
 MOST_ANSWERED = 60_000
 KEPT = 40
 """Features that the estimate reads: the strongest of all."""
-PENALTY = 3_000.0
-"""Ridge penalty, on standardised features, where a feature weighs as much as this many snapshots."""
+PENALTY = 0.1
+"""Ridge penalty on standardised features, for each snapshot that was answered."""
 
 
 def fit_satisfaction(
@@ -115,10 +115,10 @@ def _fit(
         chosen = np.sort(np.random.default_rng(0).choice(chosen, MOST_ANSWERED, replace=False))
     y = answers.mean[chosen]
     columns = np.flatnonzero(usable)
-    first = fit_ridge(X[np.ix_(chosen, columns)], y, penalty=PENALTY)
+    first = fit_ridge(X[np.ix_(chosen, columns)], y, penalty=PENALTY * len(chosen))
     strongest = np.argsort(-np.abs(first.weights), kind="stable")[:KEPT]
     columns = np.sort(columns[strongest[np.abs(first.weights[strongest]) > 0]])
-    linear = fit_ridge(X[np.ix_(chosen, columns)], y, penalty=PENALTY)
+    linear = fit_ridge(X[np.ix_(chosen, columns)], y, penalty=PENALTY * len(chosen))
     told = linear.raw_score(X[np.ix_(chosen, columns)])
     residual = float(np.mean((y - told) ** 2))
     again = int((answers.count[chosen] - 1).sum())

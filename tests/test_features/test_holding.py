@@ -61,7 +61,7 @@ def known(tables, as_of=UNTIL):
 
 def test_a_percentile_is_the_share_below_the_middle_of_a_stretch():
     edges, shares = percentiles(np.array([0.0, 0.0, 0.0, 5.0, 9.0, np.nan]))
-    assert edges == (5.0, 9.0)
+    assert edges == (2.5, 7.0)
     assert shares == (0.3, 0.7, 0.9)  # three of five at 0: the middle one has 1.5 of 5 below it
     assert percentiles(np.array([7.0, 7.0])) is None
     assert percentiles(np.array([np.nan])) is None
