@@ -144,7 +144,8 @@ def standing_of(
     said, age = (column(name) for name in _SAID)
     asked = ~np.isnan(said) & (age <= SURVEYED_DAYS)
     if satisfaction is not None and all(name in place for name in satisfaction.names):
-        felt = satisfaction.estimate(X[:, [place[name] for name in satisfaction.names]])
+        # contiguous, so that a row adds up in the same order whoever stands beside it
+        felt = satisfaction.estimate(np.ascontiguousarray(X[:, [place[name] for name in satisfaction.names]]))
         unsatisfied = satisfaction.unsatisfied(felt, quarters.satisfied_from)
         source = np.where(asked, 0, 1)
     else:
