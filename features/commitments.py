@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # `histories` reads this module
 NEVER = 2**61
 """The moment of what does not end (µs UTC)."""
 US_PER_DAY = 86_400_000_000
+LOCKS = {"exit_fee": "committed", "accrued_benefit": "benefit", "discount": "discounted"}
+"""What is lost by leaving -> what the relationship is called while that lasts to a day that is known."""
 LOCK_MEASURES = ("committed", "committed_days", "next_end", "last_end")
 Change = tuple[npt.NDArray[np.bool_], Ints, str, int, dict[str, Ints]]
 """Which rows change, when, what the change is called, its sign, and the measures that it changes."""
@@ -61,16 +63,19 @@ def held_changes(values: dict[str, Ints], until: Mapping[str, Ints], begin: Ints
     return [*changes, (holds & (stop < NEVER), stop, "held", -1, at_stop)]
 
 
-def lock_changes(customer: Ints, begin: Ints, stop: Ints, committed: Ints) -> list[Change]:
-    """Return the commitments that run as changes, and when one ends by itself ("freed").
+def lock_changes(customer: Ints, begin: Ints, stop: Ints, committed: Ints, what: str) -> list[Change]:
+    """Return the locks that run as changes, and when a commitment ends by itself ("freed").
 
     Args:
         customer: of each relationship, ascending.
         begin: from when each is known to be held, µs UTC.
         stop: when it ends or is replaced.
         committed: until when it is committed, µs UTC; NULL: it is not.
+        what: what is lost by leaving before then, of `LOCKS`.
     """
-    n = len(customer)
+    n, word = len(customer), LOCKS[what]
+    if (committed == NULL).all():
+        return []
     days = np.where(committed == NULL, NULL, committed // US_PER_DAY)
     lock = {"committed": np.ones(n, np.int64), "committed_days": days}
     free = np.minimum(stop, np.where(committed == NULL, begin, committed))
@@ -81,7 +86,9 @@ def lock_changes(customer: Ints, begin: Ints, stop: Ints, committed: Ints) -> li
     for sign, moment, (next_end, last_end) in ((1, begin, moved[:2]), (-1, free, moved[2:])):
         ends = {name: np.zeros(n, np.int64) for name in ("next_end", "last_end")}
         ends["next_end"][chosen], ends["last_end"][chosen] = sign * next_end, sign * last_end
-        changes.append((locked, moment, "committed", sign, lock | ends))
+        changes.append((locked, moment, word, sign, lock | ends))
+    if word != "committed":
+        return changes
     return [*changes, (locked & (free == committed) & (committed < stop), free, "freed", 1, {})]
 
 

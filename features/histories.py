@@ -300,7 +300,7 @@ def _relationships(table: pa.Table, customer: Ints, n: int) -> Stream:
     stop = np.minimum(replaced, ends)
     parts = [
         *held_changes(values, until, begin, stop),
-        *lock_changes(customer, begin, stop, until["exit_fee"]),
+        *(change for name, at in until.items() for change in lock_changes(customer, begin, stop, at, name)),
     ]
     parts.append((~same, begin, "started", 1, {}))
     newly_ended = (ends < NEVER) & (ends < replaced)
@@ -379,7 +379,7 @@ def _ledger(name: str, table: pa.Table, customer: Ints, n: int) -> Ledger:
 
 
 _LASTING = {"exit_fee": "committed_until", "accrued_benefit": "benefit_until", "discount": "discount_until"}
-"""What is lost by leaving, and the column that says until when."""
+"""What is lost by leaving, and the column that says until when; in `commitments.LOCKS`, what runs then."""
 _MOMENTS = {
     "customers": "valid_from",
     "relationships": "started_at",

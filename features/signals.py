@@ -35,12 +35,18 @@ YEAR = 364
 US_PER_DAY = 86_400_000_000
 
 HELD = Rows("relationships", ("change", "held"))
-COMMITTED = Rows("relationships", ("change", "committed"))
-RUNNING = COMMITTED.total("committed")
-NEXT_END = COMMITTED.total("next_end") / above(RUNNING, 0.0) / float(US_PER_DAY) - AS_OF_DAYS
-"""Days to the end of the commitment that ends first; not known where none runs."""
-LAST_END = COMMITTED.total("last_end") / above(RUNNING, 0.0) / float(US_PER_DAY) - AS_OF_DAYS
-"""Days to the end of the commitment that ends last: then the customer is free."""
+RUNNING = Rows("relationships", ("change", "committed")).total("committed")
+
+
+def days_to_end(change: str, which: str) -> Expr:
+    """Return days to the `next` or `last` end of the locks of a kind; not known where none runs."""
+    rows = Rows("relationships", ("change", change))
+    running = above(rows.total("committed"), 0.0)
+    return rows.total(f"{which}_end") / running / float(US_PER_DAY) - AS_OF_DAYS
+
+
+NEXT_END, LAST_END = (days_to_end("committed", which) for which in ("next", "last"))
+"""Days to the end of the commitment that ends first, and of the last one: then the customer is free."""
 
 
 class Signal(NamedTuple):

@@ -9,7 +9,7 @@ from features.expressions import Expr, Rows, above, coalesce, larger, unknown
 from features.holding import coverage, index, ranks
 from features.quarters import interactions
 from features.settings import COSTS
-from features.signals import LAST_END, NEXT_END, cost_of, signals
+from features.signals import LAST_END, NEXT_END, cost_of, days_to_end, signals
 from features.vocabulary import slug
 from features.words import GROUPS
 
@@ -90,6 +90,13 @@ def _held(context: Context) -> Iterator[Feature]:
         ),
     ]
     names = {s.name for s in signals(context.vocabulary) if s.name in context.population.signals}
+    for change, en, es in (
+        ("benefit", "the benefits accrued last to {value}", "las ventajas acumuladas duran hasta el {value}"),
+        ("discounted", "the discount ends on {value}", "el descuento termina el {value}"),
+    ):
+        if change in context.vocabulary.changes:
+            name = {"benefit": "days_until_benefit_ends", "discounted": "days_until_discount_ends"}[change]
+            economic.append((name, days_to_end(change, "next"), "days ahead", en, es))
     if "discount" in names:
         words = f"{{value}} {currency} of discounts in force", f"{{value}} {currency} de descuentos vigentes"
         economic.append(("discount_held", total("discount"), currency, *words))

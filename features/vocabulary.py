@@ -70,6 +70,8 @@ class Vocabulary:
     """Measure of touchpoints (a survey answer, a wait) -> the kinds that have it."""
     declared: Mapping[str, SwitchingSignal] = field(default_factory=dict)
     """Signals of switching costs that the configuration declares and the data has."""
+    changes: tuple[str, ...] = ()
+    """What happens to relationships: held, committed, freed, benefit, discounted, started, ended."""
     groups: tuple[tuple[str, str | bool], ...] = ()
     """Stages, channels… that gather other contacts than any kind, or any group before them, does."""
 
@@ -197,6 +199,7 @@ def fit_vocabulary(
         numbers=tuple(numbers),
         products=others["relationships"],
         facets=others["switching_costs"],
+        changes=_changes(histories),
         actions=others["treatments"],
         streams=tuple(sorted(name for name, s in histories.streams.items() if s.n_rows)),
         facts={k: _fact(k, settings.touchpoints.get(k, TouchpointKind())) for k in sorted(kinds)},
@@ -299,6 +302,11 @@ def _names(histories: Histories, stream: str) -> tuple[str, ...]:
     if stream not in histories.streams:
         return ()
     return tuple(sorted({c[0] for c in _contacts(histories.streams[stream]) if c[0] is not None}))
+
+
+def _changes(histories: Histories) -> tuple[str, ...]:
+    stream = histories.streams.get("relationships")
+    return () if stream is None else tuple(sorted({str(c[1]) for c in _contacts(stream)}))
 
 
 def _contacts(stream: Stream) -> list[Contact]:

@@ -5,7 +5,7 @@ import pytest
 
 from features.commitments import Lock, locks_of, running_ends
 from features.expressions import Rows
-from features.signals import LAST_END, NEXT_END
+from features.signals import LAST_END, NEXT_END, days_to_end
 from tests.companies import UNTIL, company, fitted
 from tests.literals import DAY, at, histories, values
 
@@ -36,6 +36,20 @@ def test_a_benefit_and_a_discount_run_out_on_their_days():
     state = [HELD.total("accrued_benefit"), HELD.total("discount"), HELD.total("held")]
     dates = ["2026-01-20", "2026-02-20", "2026-03-20", "2026-04-20"]
     assert values(history, dates, *state) == [[57, 9, 2], [7, 9, 2], [7, 0, 2], [7, 0, 1]]
+
+
+def test_when_a_benefit_and_a_discount_end_next_is_told():
+    history = relationships("""
+        customer_id product started_at  accrued_benefit benefit_until discount discount_until
+        ana         loan    2026-01-10  50              2026-02-01    9        2026-03-01
+        ana         card    2026-01-10  7               2026-05-01    2        -
+    """)
+    ends = [days_to_end("benefit", "next"), days_to_end("discounted", "next"), NEXT_END]
+    assert values(history, ["2026-01-20", "2026-02-20", "2026-06-01"], *ends) == [
+        [12, 40, None],
+        [70, 9, None],
+        [None, None, None],
+    ]
 
 
 def test_a_price_counts_against_the_market_where_both_are_known():
