@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from features.words import GROUPS
 from serving.batch import AtRiskList
 from serving.page import Words, heads, money
+from training.quarters import PROVENANCES
 from training.words import Language, number, percent
 
 MOVES, NAMED = 12, 15
@@ -50,6 +52,20 @@ def quarters_section(found: AtRiskList, words: Words, language: Language) -> dic
         ),
         "cells": [[cell(name) for name in row] for row in PLACES],
         "unknown": words["quarters_unknown"].format(n=number(unknown, language)) if unknown else "",
+        "costs_text": words["quarters_costs_text"],
+        "costs_columns": heads(
+            words["quarters_cost"],
+            *((words[f"quarters_{k}"],) for k in ("mean", "surveyed", "observed", "dark", "coverage")),
+        ),
+        "costs": [
+            [
+                getattr(GROUPS[f"switching.{cost}"], language),
+                "·" if of["mean"] is None else number(of["mean"], language, decimals=0),
+                *(percent(of[name] / max(total, 1), language) for name in PROVENANCES),
+                percent(of["coverage"], language),
+            ]
+            for cost, of in s["switching_costs"].items()
+        ],
         "moved_text": words["quarters_moved_text"].format(since=s["since"]),
         "moved_columns": heads(
             words["quarters_before"], words["quarters_now"], (words["spread_customers"],), (words["value"],)

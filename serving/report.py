@@ -116,11 +116,15 @@ def _customers(found: AtRiskList, language: Language, words: Words) -> list[dict
             "band": row["risk"],
             "value": amount(row["value"]),
             "value_at_risk": amount(row["value_at_risk"]),
-            "stage": words.get(f"stage_{row['lifecycle_stage']}", "·"),
+            "stage": words.get(f"stage_{row['lifecycle_stage']}", "·") + _quarter(row["quarter"], words),
             "reasons": [row[f"reason_{k}"] for k in (1, 2, 3) if row[f"reason_{k}"]],
         }
         for row in found.table(FIRST_PAGE).to_pylist()
     ]
+
+
+def _quarter(quarter: str | None, words: Words) -> str:
+    return "" if quarter in (None, "unknown") else f" · {words[f'quarter_{quarter}']}"
 
 
 def _spread(found: AtRiskList, words: Words, language: Language) -> dict[str, Any]:

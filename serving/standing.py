@@ -171,7 +171,7 @@ def quarters_summary(
     worth: npt.NDArray[np.float64],
     stake: npt.NDArray[np.float64],
 ) -> dict[str, Any]:
-    """Return how many customers with us stand in each quarter, their worth, and who moved from where."""
+    """Return how many stand in each quarter, their worth, who moved from where, and what holds them."""
     counts = {}
     for q, name in enumerate(QUARTERS):
         who = active & (standing.quarter == q)
@@ -181,8 +181,22 @@ def quarters_summary(
             "value_at_risk": float(np.nansum(stake[who])),
         }
     moves = movement(before[active], standing.quarter[active], worth[active])
+    costs = {}
+    for c, cost in enumerate(COSTS):
+        index, sources = standing.indices[active, c], standing.provenance[active, c]
+        known = index[~np.isnan(index)]
+        costs[cost] = {
+            "mean": float(known.mean()) if len(known) else None,
+            "coverage": float(standing.coverage[active, c].mean()) if len(index) else 0.0,
+            **{name: int((sources == p).sum()) for p, name in enumerate(PROVENANCES)},
+        }
     estimated = int((active & (standing.satisfaction_source == 1)).sum())
-    return {"counts": counts, "movement": moves, "satisfaction_estimated": estimated}
+    return {
+        "counts": counts,
+        "movement": moves,
+        "satisfaction_estimated": estimated,
+        "switching_costs": costs,
+    }
 
 
 def freed_hostages(

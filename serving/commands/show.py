@@ -201,11 +201,14 @@ def _auc(models: Mapping[str, Any], name: str) -> float:
 
 def show_list(found: AtRiskList, *, rows: int) -> None:
     """Print the first rows of a list."""
-    heads = ["#", "customer", "risk", "main provider", "value", "at risk", "stage", "because"]
+    heads = ["#", "customer", "risk", "main provider", "value", "at risk", "stage", "quarter", "because"]
     table = found.table(rows).to_pylist()
     principal = any(r["principality_probability"] is not None for r in table)
+    standing = any(r["quarter"] not in (None, "unknown") for r in table)
     if not principal:
         heads.remove("main provider")
+    if not standing:
+        heads.remove("quarter")
     say_table(
         heads,
         [
@@ -216,6 +219,7 @@ def show_list(found: AtRiskList, *, rows: int) -> None:
                 *([percent(r["principality_probability"], 0)] if principal else []),
                 *("·" if r[k] is None else f"{r[k]:,.0f}" for k in ("value", "value_at_risk")),
                 r["lifecycle_stage"],
+                *([r["quarter"] or "·"] if standing else []),
                 r["reason_1"] or "·",
             )
             for r in table

@@ -21,6 +21,7 @@ from tests.literals import DAY, at
 from tests.test_training.shop import shop_config, train
 from training.bundle import Bands, Bundle, Window, draw_sample, load_bundle, save_bundle
 from training.calibration import Calibrator
+from training.labels import eligible
 from training.quarters import QUARTERS
 from training.scoring import score, standings
 
@@ -87,7 +88,7 @@ def test_a_quarter_before_is_the_quarter_of_the_list_a_step_before(rows):
 def test_a_list_and_an_explanation_say_the_same(rows):
     bundle, histories, config = trained()
     committed = 0
-    for row in rows[:40]:
+    for row in rows[:100]:
         told = explain_customer(bundle, histories, config, row["customer_id"], AS_OF)
         assert told["hostage_probability"] == row["hostage_probability"] or row["quarter"] is None
         assert row["quarter"] in (None, told["quarter"])
@@ -182,6 +183,18 @@ def test_the_report_shows_four_cells_who_moved_and_who_is_free_soon(language):
     assert named and [row[0] for row in section["freed"]] == [h["customer_id"] for h in named[:15]]
     assert all(row[0] != row[1] for row in section["moved"])
     assert section["unknown"]
+    mean = np.nanmean(standings(*trained()[:2], AS_OF).indices[here(), 0])
+    assert section["costs"][0][:2] == [words_of_emotional(language), f"{mean:.0f}"]
+
+
+def here():
+    """Return who is with the company at `AS_OF`."""
+    _, histories, config = trained()
+    return eligible(histories, config, AS_OF)
+
+
+def words_of_emotional(language):
+    return {"en": "emotional switching cost", "es": "coste de cambio emocional"}[language]
 
 
 def test_without_answers_the_report_has_no_quarters():
