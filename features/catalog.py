@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features import contacts, experience, pace, principality, profile, switching_costs, trend
+from features import (
+    contacts,
+    corridor,
+    experience,
+    pace,
+    people,
+    principality,
+    profile,
+    recovery,
+    switching_costs,
+    trend,
+)
 from features.definition import Context, Feature, Words
 from features.engine import Plan
 from features.errors import CorredorError
@@ -30,6 +41,9 @@ FAMILIES = {
     "trend": trend.define,
     "pace": pace.define,
     "experience": experience.define,
+    "recovery": recovery.define,
+    "corridor": corridor.define,
+    "people": people.define,
     "profile": profile.define,
     "switching_costs": switching_costs.define,
     "principality": principality.define,
@@ -70,7 +84,8 @@ class FittedFeatures:
         """Compile some definitions only."""
         outputs = [f.expression for f in features]
         v = self.context.vocabulary
-        return Plan(outputs, v.tags, day_offset=self.context.day_offset, standards=v.standards)
+        paths = self.context.population.paths
+        return Plan(outputs, v.tags, day_offset=self.context.day_offset, standards=v.standards, paths=paths)
 
     @cached_property
     def names(self) -> list[str]:

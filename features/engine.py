@@ -34,14 +34,17 @@ from features.kernels import (
     WEEKS,
     walk,
 )
-from features.measures import STANDARDS, Standards, measure_scale, measure_values
+from features.measures import STANDARDS, Standards, measure_scale, measure_values, steps_among
 from features.noting import StreamPlan, entries_of, fact_tables, joined, powers_of
+from features.paths import Paths, PathWalk
 from features.streams import NULL, Contact, Ints, Stream
 
 Tagger = Callable[[str, Contact], frozenset[Tag]]
 """Tells what is true of a contact of a stream."""
 
 CHUNK_SNAPSHOTS = 1024
+CHUNK_ROWS = 16_384
+"""Of long histories fewer customers are walked at a time: what is said of their rows stays in the cache."""
 
 
 class Plan:
@@ -54,6 +57,7 @@ class Plan:
         *,
         day_offset: int = 0,
         standards: Callable[[Contact], Standards] | None = None,
+        paths: Paths | None = None,
     ) -> None:
         """Compile.
 
@@ -62,6 +66,7 @@ class Plan:
             tagger: what is true of a contact.
             day_offset: µs by which local days begin after UTC days.
             standards: what is promised of a touchpoint, for the measures that are set against it.
+            paths: the company's ways, for the measures that place a touchpoint on its customer's way.
         """
         self.tagger = tagger
         self.standards = standards
@@ -87,6 +92,9 @@ class Plan:
             written |= {straight[f[3]] for f in stream.facts if f[0] == SUM and f[3] in straight}
         rest = [(p, f) for f, p in enumerate(places) if f not in written]
         self.outputs = np.ascontiguousarray(np.array(rest, np.int64).reshape(-1, 2).T)
+        self._path: PathWalk | None = None
+        if paths is not None and (wanted := steps_among(self._streams["touchpoints"].measures)):
+            self._path = PathWalk(paths, wanted)
         self.powers_of = {n: powers_of([f[2] for f in s.fades]) for n, s in self._streams.items()}
 
     def _register(self, e: Expr) -> int:
@@ -177,7 +185,8 @@ class Plan:
             return
         ascending = np.argsort(as_of, kind="stable")
         edges, edge_of, low_edge = self._edges(as_of[ascending])
-        step = max(1, chunk // dates)
+        longest = max((stream.n_rows for stream in self._present(histories).values()), default=0)
+        step = max(1, min(chunk // dates, CHUNK_ROWS * n // max(longest, 1)))
         noted = np.full((-(-min(step, n) * dates // LANES), len(self._registers), LANES), np.nan)
         result = np.full((min(step, n) * dates, self.n_features), np.nan, np.float32)
         prepared = {name: self._contact_tables(name, s) for name, s in self._present(histories).items()}
@@ -239,6 +248,8 @@ class Plan:
         unpacked: dict[str, Ints] = {}
 
         def column(measure: str) -> Ints:
+            if measure not in unpacked and self._path and measure in self._path.wanted:
+                unpacked.update(self._path.run(stream, low, high, lambda m: measure_values(m, column)))
             if measure not in unpacked:
                 packed = stream.values.get(measure)
                 given = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)

@@ -121,7 +121,13 @@ def _gaps(context: Context) -> Iterator[Feature]:
                 ),
             ),
             (
-                *("days_since_failure", "failure", EVERY.days_since_answer("failure"), "days", -1),
+                *(
+                    "days_since_failure",
+                    "failure",
+                    EVERY.days_since_answer("only:below_adequate"),
+                    "days",
+                    -1,
+                ),
                 *("the last failure was {value} days ago", "hace {value} días del último fallo"),
             ),
         ]
@@ -139,7 +145,7 @@ def _gaps(context: Context) -> Iterator[Feature]:
                 ),
             ),
             (
-                *("days_since_delight", "delight", EVERY.days_since_answer("delighted"), "days", 0),
+                *("days_since_delight", "delight", EVERY.days_since_answer("only:delight"), "days", 0),
                 *("the last delight was {value} days ago", "hace {value} días del último agrado"),
             ),
         ]
@@ -162,7 +168,7 @@ def _promises(context: Context) -> Iterator[Feature]:
     half = context.nearest_window(182)
     yield Feature(
         f"promises_broken_{half}d",
-        EVERY.answered("wait_broken", half),
+        EVERY.answered("only:wait_excess", half),
         "waits",
         "experience.promise",
         Words(
@@ -181,7 +187,7 @@ def _promises(context: Context) -> Iterator[Feature]:
     )
     yield Feature(
         "days_since_promise_broken",
-        EVERY.days_since_answer("wait_broken"),
+        EVERY.days_since_answer("only:wait_excess"),
         "days",
         "experience.promise",
         Words("a promise was broken {value} days ago", "hace {value} días que se incumplió una promesa"),
@@ -229,6 +235,29 @@ def _kinds(context: Context) -> Iterator[Feature]:
                     f"{label.es}: la última vez, a {{value}} puntos de lo aceptable",
                 ),
                 direction=-1,
+            )
+        if kind in v.answered.get("wait_minutes", ()) and v.facts[kind].promised_minutes is not None:
+            yield Feature(
+                f"{slug(kind)}_days_since_promise_broken",
+                rows.days_since_answer("only:wait_excess"),
+                "days",
+                f"{slug(kind)}.wait",
+                Words(
+                    f"{label.en}: waited longer than promised {{value}} days ago",
+                    f"{label.es}: esperó más de lo prometido hace {{value}} días",
+                ),
+                direction=-1,
+            )
+            yield Feature(
+                f"{slug(kind)}_wait_excess_felt",
+                rows.decayed("wait_excess", USUAL),
+                "minutes",
+                f"{slug(kind)}.wait",
+                Words(
+                    f"{label.en}: {{value}} minutes beyond the promise, the latest counting most",
+                    f"{label.es}: {{value}} minutos más de lo prometido; lo último pesa más",
+                ),
+                direction=1,
             )
         if kind in v.answered.get("wait_minutes", ()):
             yield Feature(

@@ -18,8 +18,11 @@ import pyarrow.compute as pc
 from features.commitments import LOCK_MEASURES, NEVER, held_changes, lock_changes
 from features.errors import CorredorError
 from features.streams import NULL, Ints, Stream, build_stream, empty_stream, encode, scaled
+from features.wallets import wallet_builder
 
 TOUCHPOINT_FIELDS = ("kind", "channel", "direct", "outcome", "item")
+TOUCHPOINT_TEXTS = ("case_id", "agent_id", "team")
+"""Texts of touchpoints that are kept as codes."""
 MEASURE_SCALES = {
     "amount": 1_000_000,
     "wait_minutes": 1_000,
@@ -215,6 +218,7 @@ def _touchpoints(table: pa.Table, customer: Ints, n: int, compact: bool) -> Stre
         contacts,
         recorded_at=_times(table, "recorded_at"),
         values=values,
+        texts={name: _texts(table, name) for name in TOUCHPOINT_TEXTS if name in table.column_names},
         touchpoint_id=table.column("touchpoint_id") if "touchpoint_id" in table.column_names else None,
         line_field="item",
         compact=compact,
@@ -390,7 +394,7 @@ _MOMENTS = {
 _SIDE_STREAMS = {
     "customers": _attributes,
     "relationships": _relationships,
-    "wallet": _dated(("provider",), "observed_at", ("share", "rank")),
+    "wallet": wallet_builder(_times, _numbers, NUMBER_SCALE),
     "switching_costs": _dated(("facet",), "asked_at", ("value", "scale_min", "scale_max")),
     "treatments": _dated(("action", "arm"), "assigned_at", ()),
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from features.histories import MEASURE_SCALES, NUMBER_SCALE
 from features.kernels import DAY_MEASURES
+from features.paths import step_scale
 from features.streams import NULL, Ints
 
 Column = Callable[[str], Ints]
@@ -64,15 +65,6 @@ def _wait_excess(column: Column) -> Ints:
     return _both(wait, promised, np.maximum(wait - promised, 0))
 
 
-def _only(flag: Callable[[Column], Ints]) -> Callable[[Column], Ints]:
-    """Return a measure that is 1 where a flag is, and has no value elsewhere."""
-
-    def only(column: Column) -> Ints:
-        return np.where(flag(column) > 0, 1, NULL)
-
-    return only
-
-
 def _log_amount_squared(column: Column) -> Ints:
     whole = _log_amount(column)
     return np.where(whole == NULL, NULL, whole * whole)
@@ -87,9 +79,6 @@ DERIVED: dict[str, tuple[int, Callable[[Column], Ints]]] = {
     "below_adequate": (1, _below_adequate),
     "delight": (1, _delight),
     "wait_excess": (1_000, _wait_excess),
-    "failure": (1, _only(_below_adequate)),
-    "delighted": (1, _only(_delight)),
-    "wait_broken": (1, _only(_wait_excess)),
 }
 """Name -> the scale of its integers, and how they follow from the columns."""
 
@@ -98,8 +87,10 @@ _WHOLE = ("autopay", "held", "committed", "committed_days", "next_end", "last_en
 
 def measure_scale(name: str) -> int:
     """Return what a measure's integers are multiples of: value = integer / scale."""
-    if name in ("contacts", "lines", *DAY_MEASURES) or name.startswith("has:") or name in _WHOLE:
+    if name in ("contacts", "lines", *DAY_MEASURES) or name.startswith(("has:", "only:")) or name in _WHOLE:
         return 1
+    if (of_path := step_scale(name)) is not None:
+        return of_path
     if name in DERIVED:
         return DERIVED[name][0]
     if name == "desired":
@@ -114,6 +105,14 @@ def measure_values(name: str, column: Column) -> Ints:
     if name.startswith("has:"):
         has: Ints = (measure_values(name[4:], column) != NULL).astype(np.int64)
         return has
+    if name.startswith("only:"):
+        return np.where(measure_values(name[5:], column) > 0, 1, NULL)
     if name in DERIVED:
         return DERIVED[name][1](column)
     return column(name)
+
+
+def steps_among(measures: Iterable[str]) -> list[str]:
+    """Return the measures of a customer's way (`features.pathwalk`) that some measures rest on."""
+    names = [name.removeprefix("has:").removeprefix("only:") for name in measures]
+    return list(dict.fromkeys(name for name in names if step_scale(name) is not None))

@@ -14,17 +14,21 @@ import numpy.typing as npt
 
 from features.bgnbd import fit_bgnbd
 from features.engine import Plan
-from features.expressions import ACTIVITY, Expr, exp, floor, larger
+from features.expressions import ACTIVITY, Expr, Rows, exp, floor, larger
 from features.histories import Histories
 from features.holding import Percentiles, percentiles
+from features.pathfit import fit_paths
+from features.paths import Paths
 from features.settings import Activity
 from features.signals import signals
 from features.vocabulary import Vocabulary
+from features.wallets import NOT_FITTED, fit_shares
 
 Floats = npt.NDArray[np.float64]
 
 RATE_HALF_LIVES = (15.0, 30.0, 60.0, 120.0, 1e6)
 """Half-lives, in days, of the rates; the last one never forgets."""
+WALLET = Rows("wallet", ("any", True))
 GAP_HALF_LIVES = (1e6, 120.0)
 """Half-lives, in days, of the gaps that the log-normal is fitted to."""
 LEAST_CUSTOMERS = 30
@@ -39,6 +43,8 @@ class Population:
     gaps: half-life -> mean and within-customer variance of log gaps, and how many gaps the mean weighs.
     dropout: r, alpha, a, b of BG/NBD, time in days.
     signals: signal of a switching cost -> its percentiles in the population.
+    paths: what is usual on the company's ways.
+    wallet: a, b of the beta from which customers' shares of wallet are drawn.
     """
 
     rates: Mapping[float, tuple[float, float]]
@@ -46,6 +52,8 @@ class Population:
     dropout: tuple[float, float, float, float]
     customers: int = 0
     signals: Mapping[str, Percentiles] = field(default_factory=dict)
+    paths: Paths | None = None
+    wallet: tuple[float, float] = NOT_FITTED
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as JSON values."""
@@ -55,6 +63,8 @@ class Population:
             "dropout": list(self.dropout),
             "customers": self.customers,
             "signals": {name: [list(part) for part in table] for name, table in self.signals.items()},
+            "paths": None if self.paths is None else self.paths.to_dict(),
+            "wallet": list(self.wallet),
         }
 
     @classmethod
@@ -64,7 +74,9 @@ class Population:
         rates = {float(h): (float(shape), float(rate)) for h, shape, rate in d["rates"]}
         gaps = {float(h): (float(m), float(v), float(w)) for h, m, v, w in d["gaps"]}
         signals = {name: (tuple(edges), tuple(shares)) for name, (edges, shares) in d["signals"].items()}
-        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals)
+        paths = None if d["paths"] is None else Paths.from_dict(d["paths"])
+        wallet = (float(d["wallet"][0]), float(d["wallet"][1]))
+        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals, paths, wallet)
 
 
 def fading(half_life: float, days: Expr) -> Expr:
@@ -93,17 +105,20 @@ def fit_population(
     histories: Histories, vocabulary: Vocabulary, activity: Activity, fit_before: int, day_offset: int
 ) -> Population:
     """Fit the parameters on all customers with activity before `fit_before` (µs UTC)."""
+    paths = fit_paths(histories.touchpoints, vocabulary, fit_before)
     age = ACTIVITY.pace("age")
     outputs: list[Expr] = [age, ACTIVITY.pace("silence"), ACTIVITY.days()]
     for h in RATE_HALF_LIVES:
         outputs += [decayed_repeats(h), decayed_exposure(h, age), decayed_exposure(h / 2.0, age)]
     for h in GAP_HALF_LIVES:
         outputs += decayed_gaps(h)
-    held = signals(vocabulary)
+    held = signals(vocabulary, paths)
     first_signal = len(outputs)
     outputs += [s.expression for s in held]
-    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset, standards=vocabulary.standards)
+    outputs += [WALLET.total("given"), WALLET.total("answers")]
+    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset, standards=vocabulary.standards, paths=paths)
     table = plan.run(histories, np.array([fit_before]))[:, 0].astype(np.float64)
+    shares_of = fit_shares(*np.nan_to_num(table[:, -2:]).T)
     table = table[table[:, 2] > 0]
     told = {}
     for place, signal in enumerate(held, first_signal):
@@ -112,12 +127,13 @@ def fit_population(
     if len(table) < LEAST_CUSTOMERS:
         weak = {h: (1.0, 30.0) for h in RATE_HALF_LIVES}
         gaps = {h: (2.5, 1.0, 3.0) for h in GAP_HALF_LIVES}
-        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), signals=told)
+        return Population(weak, gaps, (1.0, 30.0, 1.0, 3.0), 0, told, paths, shares_of)
     ages, silence, days = table[:, :3].T
     rates = {h: _gamma_prior(*table[:, 3 + 3 * i : 6 + 3 * i].T) for i, h in enumerate(RATE_HALF_LIVES)}
     after = 3 + 3 * len(RATE_HALF_LIVES)
     gaps = {h: _gap_prior(*table[:, after + 3 * i :][:, :3].T) for i, h in enumerate(GAP_HALF_LIVES)}
-    return Population(rates, gaps, astuple(fit_bgnbd(days - 1, ages - silence, ages)), len(table), told)
+    dropout = astuple(fit_bgnbd(days - 1, ages - silence, ages))
+    return Population(rates, gaps, dropout, len(table), told, paths, shares_of)
 
 
 def _gamma_prior(counts: Floats, exposure: Floats, squared: Floats) -> tuple[float, float]:

@@ -31,7 +31,7 @@ def felt(context: Context) -> Expr | None:
 
 def held_index(context: Context) -> Expr | None:
     """Return the mean of the indices of the switching costs that are known, 0 to 100; None without any."""
-    of_company = signals(context.vocabulary)
+    of_company = signals(context.vocabulary, context.population.paths)
     total: Expr | None = None
     known: Expr | None = None
     for cost in COSTS:

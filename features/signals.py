@@ -10,6 +10,7 @@ from features.errors import unknown_name
 from features.expressions import AS_OF_DAYS, Expr, Rows, Tag, above, coalesce
 from features.histories import Histories
 from features.measures import DERIVED
+from features.paths import FAMILIAR, Paths
 from features.settings import COSTS, Cost, DataSettings, SwitchingSignal
 from features.vocabulary import Vocabulary, slug
 from features.words import Phrase, kind_words
@@ -81,9 +82,14 @@ def with_declared(v: Vocabulary, settings: DataSettings, histories: Histories) -
     return replace(v, declared={slug(n): s for n, s in named if _is_there(n, s, histories, v)})
 
 
-def signals(v: Vocabulary) -> list[Signal]:
-    """Return the signals that the data has; a declared one replaces a default of the same name."""
-    found = {s.name: s for of in _DEFAULTS for s in of(v)}
+def signals(v: Vocabulary, paths: Paths | None) -> list[Signal]:
+    """Return the signals that the data has; a declared one replaces a default of the same name.
+
+    Args:
+        v: the names of the company.
+        paths: what was fitted of its ways: it tells where customers meet the same person again.
+    """
+    found = {s.name: s for of in _DEFAULTS for s in of(v)} | {s.name: s for s in _people(v, paths)}
     for name, signal in v.declared.items():
         if signal.table != "switching_costs":  # those are told of by their facet
             found[name] = _declared(name, signal, v)
@@ -102,17 +108,25 @@ def _emotional(v: Vocabulary) -> Iterator[Signal]:
 
 
 def _psychological(v: Vocabulary) -> Iterator[Signal]:
-    """What binds to the people who serve: meeting them, the same ones, for long.
-
-    Measures of the people who serve, one a row of touchpoints, are taken up here by their names (`PEOPLE`).
-    """
+    """What binds to the people who serve: meeting them."""
     if ("encounter", "personal") in v.groups:
         label = Phrase("contacts in person", "contactos en persona")
         yield _counted(("encounter", "personal"), "personal_contacts", "psychological", label)
-    for measure, (reduce, unit, words) in PEOPLE.items():
-        if measure in v.answered:
-            expression = reduce(Rows("touchpoints", ("any", True)), measure)
-            yield Signal(measure, "psychological", False, expression, words, unit)
+
+
+def _people(v: Vocabulary, paths: Paths | None) -> Iterator[Signal]:
+    """The same person again, and for how long: of the kinds whose customers mostly meet the same one."""
+    if paths is None or "agent_id" not in v.codes:
+        return
+    for place, kind in enumerate(v.kinds):
+        if place < len(paths.same_agent) and paths.same_agent[place] >= FAMILIAR:
+            rows, label = Rows("touchpoints", ("kind", kind)), kind_words(kind, v)
+            kept = 1.0 - rows.mean("agent_changed", YEAR)
+            words = Phrase(f"{label.en}: with the same person", f"{label.es}: con la misma persona")
+            yield Signal(f"{slug(kind)}_agent_kept", "psychological", False, kept, words, "share")
+            bond = AS_OF_DAYS - rows.answer("bond_since")
+            words = Phrase(f"{label.en}: days of the bond", f"{label.es}: días del vínculo")
+            yield Signal(f"{slug(kind)}_bond_days", "psychological", False, bond, words, "days")
 
 
 def _learning(v: Vocabulary) -> Iterator[Signal]:
@@ -166,25 +180,6 @@ def _surveyed(v: Vocabulary) -> Iterator[Signal]:
 _DEFAULTS: tuple[Callable[[Vocabulary], Iterator[Signal]], ...] = (
     *(_emotional, _psychological, _learning, _economic, _surveyed),
 )
-PEOPLE: dict[str, tuple[Callable[[Rows, str], Expr], str, Phrase]] = {
-    "agent_same": (
-        lambda rows, measure: rows.mean(measure, YEAR),
-        "share",
-        Phrase("contacts with the same person as before", "contactos con la misma persona que antes"),
-    ),
-    "team_same": (
-        lambda rows, measure: rows.mean(measure, YEAR),
-        "share",
-        Phrase("contacts with the same branch as before", "contactos con la misma oficina que antes"),
-    ),
-    "bond_days": (
-        lambda rows, measure: rows.answer(measure),
-        "days",
-        Phrase("days with the same person", "días con la misma persona"),
-    ),
-}
-"""Measure of touchpoints that tells of the people who serve -> how it is told of a customer. One that no
-row has stays dark."""
 
 
 def _counted(tag: Tag, name: str, cost: Cost, label: Phrase) -> Signal:

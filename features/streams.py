@@ -8,7 +8,7 @@ engine and one rule of what is known serve them all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ Contact = tuple[str | None, ...]
 
 NULL = int(np.iinfo(np.int64).min)
 """Stands for "no value" among integers."""
+OWN_CODES = ("case_id",)
+"""Texts that only tell a customer's rows apart: each customer numbers their own."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Stream:
     `contact` numbers the distinct `contacts` (tuples of text, sorted by content); `lag` is how much
     later than `occurred_at` a row was recorded (None: at once); `opens` is 0 on the second and
     further lines of one contact (None: every row is a contact of its own); `values` are integers.
+    `codes` are names that are not worth a contact each, NULL where there is none: those in `labels`
+    number its texts in content order, the others number the customer's own from 0.
     """
 
     fields: tuple[str, ...]
@@ -103,11 +107,9 @@ class Stream:
     contacts: tuple[Contact, ...]
     lag: Packed | None = None
     opens: npt.NDArray[np.int8] | None = None
-    values: Mapping[str, Packed] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        if self.values is None:
-            object.__setattr__(self, "values", {})
+    values: Mapping[str, Packed] = field(default_factory=dict)
+    codes: Mapping[str, Packed] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -122,6 +124,7 @@ class Stream:
             self.occurred_at.data,
             self.contact,
             *(v.data for v in self.values.values()),
+            *(v.data for v in self.codes.values()),
         ]
         if self.lag is not None:
             arrays.append(self.lag.data)
@@ -161,6 +164,7 @@ class Stream:
             lag=None if self.lag is None else self.lag.take(rows),
             opens=None if self.opens is None else self.opens[rows],
             values={name: v.take(rows) for name, v in self.values.items()},
+            codes={name: v.take(rows) for name, v in self.codes.items()},
         )
 
 
@@ -202,11 +206,7 @@ def encode(columns: Sequence[pa.ChunkedArray | pa.Array]) -> tuple[Ints, tuple[C
 
 def _text_codes(column: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str | None]]:
     """Number a text column's values by content: 0 is null; returns the codes and the levels."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):  # combine_chunks of no chunks
-        column = pa.array([], pa.string())
-    encoded = column.dictionary_encode()
+    encoded = _dictionary(column)
     names = encoded.dictionary.to_pylist()
     order = sorted(range(len(names)), key=names.__getitem__)
     rank = np.empty(len(names) + 1, np.int64)
@@ -216,6 +216,15 @@ def _text_codes(column: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str | No
     if indices.null_count:
         indices = pc.fill_null(indices, len(names))
     return rank[indices.to_numpy(zero_copy_only=False)], [None, *(names[i] for i in order)]
+
+
+def _dictionary(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
+    """Return a text column dictionary-encoded in one piece."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # combine_chunks of no chunks
+        column = pa.array([], pa.string())
+    return column.dictionary_encode()
 
 
 def scaled(values: npt.NDArray[np.float64], scale: int, *, what: str = "value") -> Ints:
@@ -245,6 +254,7 @@ def build_stream(
     *,
     recorded_at: Ints | None = None,
     values: Mapping[str, Ints] | None = None,
+    texts: Mapping[str, pa.Array | pa.ChunkedArray] | None = None,
     touchpoint_id: pa.Array | pa.ChunkedArray | None = None,
     line_field: str | None = None,
     compact: bool = True,
@@ -260,11 +270,13 @@ def build_stream(
         contacts: the distinct contacts, in content order.
         recorded_at: µs UTC, NULL where unknown (then known at once).
         values: name -> integers, NULL where there is none.
+        texts: name -> text to be kept as `codes`; those of `OWN_CODES` by the customer's own numbers.
         touchpoint_id: text that rows of one contact share.
         line_field: the field in which lines of one contact differ (`item`).
         compact: keep the integers in small types; not worth the time for a single request.
     """
     values = dict(values or {})
+    codes, labels = _coded(texts or {})
     order, offsets = _order_by_time(customer, occurred_at, n_customers)
     late = None
     if recorded_at is not None:
@@ -274,7 +286,8 @@ def build_stream(
     opens = None
     tied = _tied_with_previous(customer[order], occurred_at[order])
     if tied.any():
-        opens = _order_ties(order, tied, contact, contacts, fields, late, values, touchpoint_id, line_field)
+        ranked = values | codes
+        opens = _order_ties(order, tied, contact, contacts, fields, late, ranked, touchpoint_id, line_field)
     shrink = pack if compact else Packed
     contact_type: Any = np.uint16 if compact and len(contacts) <= 1 << 16 else np.int64
     return Stream(
@@ -286,7 +299,49 @@ def build_stream(
         lag=None if late is None else shrink(late[order]),
         opens=opens,
         values={name: shrink(v[order]) for name, v in values.items()},
+        codes={
+            name: shrink(_own(code[order], offsets) if name in OWN_CODES else code[order])
+            for name, code in codes.items()
+        },
+        labels=labels,
     )
+
+
+def _coded(
+    texts: Mapping[str, pa.Array | pa.ChunkedArray],
+) -> tuple[dict[str, Ints], dict[str, tuple[str, ...]]]:
+    """Number texts in content order, NULL where there is none; return the numbers and what they stand for."""
+    codes: dict[str, Ints] = {}
+    labels: dict[str, tuple[str, ...]] = {}
+    for name, column in texts.items():
+        encoded = _dictionary(column)
+        in_order = pc.array_sort_indices(encoded.dictionary)
+        rank = np.full(len(in_order) + 1, NULL)
+        rank[in_order.to_numpy()] = np.arange(len(in_order))
+        codes[name] = rank[pc.fill_null(encoded.indices, len(in_order)).to_numpy(zero_copy_only=False)]
+        if name not in OWN_CODES:
+            labels[name] = tuple(encoded.dictionary.take(in_order).to_pylist())
+    return codes, labels
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _own(codes: Ints, offsets: Ints) -> Ints:
+    """Number each customer's different codes from 0 as they come."""
+    most = 0
+    for code in codes:
+        most = max(most, code + 1)
+    number, owner = np.zeros(most, np.int64), np.full(most, -1)
+    own = np.full(codes.size, NULL)
+    for customer in range(offsets.size - 1):
+        n = 0
+        for i in range(offsets[customer], offsets[customer + 1]):
+            code = codes[i]
+            if code != NULL:
+                if owner[code] != customer:
+                    owner[code], number[code] = customer, n
+                    n += 1
+                own[i] = number[code]
+    return own
 
 
 def _order_ties(

@@ -89,7 +89,11 @@ def _held(context: Context) -> Iterator[Feature]:
             *("free of commitment for {value} days", "sin permanencia desde hace {value} días"),
         ),
     ]
-    names = {s.name for s in signals(context.vocabulary) if s.name in context.population.signals}
+    names = {
+        s.name
+        for s in signals(context.vocabulary, context.population.paths)
+        if s.name in context.population.signals
+    }
     for change, en, es in (
         ("benefit", "the benefits accrued last to {value}", "las ventajas acumuladas duran hasta el {value}"),
         ("discounted", "the discount ends on {value}", "el descuento termina el {value}"),
@@ -97,10 +101,10 @@ def _held(context: Context) -> Iterator[Feature]:
         if change in context.vocabulary.changes:
             name = {"benefit": "days_until_benefit_ends", "discounted": "days_until_discount_ends"}[change]
             economic.append((name, days_to_end(change, "next"), "days ahead", en, es))
-    if "discount" in names:
+    if "discount" in context.population.signals:
         words = f"{{value}} {currency} of discounts in force", f"{{value}} {currency} de descuentos vigentes"
         economic.append(("discount_held", total("discount"), currency, *words))
-    if "price_gap" in names:
+    if "price_gap" in context.population.signals:
         gap = total("priced") / total("market_amount") - 1.0
         words = "price against the market: {value}", "precio frente al mercado: {value}"
         economic.append(("price_gap_held", gap, "share", *words))
@@ -172,7 +176,7 @@ _ABSENT = {
 
 def _declared(context: Context) -> Iterator[Feature]:
     """Yield the signals that the configuration declares, each as it is."""
-    for signal in signals(context.vocabulary):
+    for signal in signals(context.vocabulary, context.population.paths):
         if signal.declared:
             label, unit = signal.label, context.currency if signal.unit == "amount" else signal.unit
             words = Words(f"{label.en}: {{value}}", f"{label.es}: {{value}}")
@@ -182,7 +186,7 @@ def _declared(context: Context) -> Iterator[Feature]:
 
 def _indices(context: Context) -> Iterator[Feature]:
     """Yield the index of each switching cost, 0 to 100, and whether it was surveyed or only observed."""
-    held = signals(context.vocabulary)
+    held = signals(context.vocabulary, context.population.paths)
     for cost in COSTS:
         mine = [s for s in held if s.cost == cost]
         value = index(mine, context.population.signals)

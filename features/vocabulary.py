@@ -42,6 +42,7 @@ class KindFacts:
     adequate: float | None = None
     desired: float | None = None
     promised_minutes: float | None = None
+    deadline_days: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Vocabulary:
     """Signals of switching costs that the configuration declares and the data has."""
     changes: tuple[str, ...] = ()
     """What happens to relationships: held, committed, freed, benefit, discounted, started, ended."""
+    codes: tuple[str, ...] = ()
+    """Columns that name cases, agents and teams, where the touchpoints have them."""
+    cased: tuple[str, ...] = ()
+    """Kinds of which some belong to a case."""
+    failing: tuple[str, ...] = ()
+    """Kinds of which some ended badly, failed or abandoned."""
+    opening: tuple[str, ...] = ()
+    """Kinds of which some are told to be open."""
     groups: tuple[tuple[str, str | bool], ...] = ()
     """Stages, channels… that gather other contacts than any kind, or any group before them, does."""
 
@@ -146,7 +155,7 @@ class Vocabulary:
 _FIELDS = {
     "attributes": ("attribute", "level"),
     "relationships": ("product", "change"),
-    "wallet": ("provider",),
+    "wallet": (),
     "switching_costs": ("facet",),
     "treatments": ("action", "arm"),
 }
@@ -213,8 +222,26 @@ def fit_vocabulary(
             for name in touch.values
             if name != "amount" and (kinds_with := _kinds_with(touch, name))
         },
+        codes=tuple(name for name, c in touch.codes.items() if (c.unpack() != NULL).any()),
+        cased=_cased(touch),
+        failing=_ended(touch, "failed", "abandoned"),
+        opening=_ended(touch, "open"),
     )
     return replace(vocabulary, groups=_telling_groups(vocabulary, _contacts(touch)))
+
+
+def _cased(touch: Stream) -> tuple[str, ...]:
+    """Return the kinds of touchpoints of which some have a case."""
+    if "case_id" not in touch.codes:
+        return ()
+    with_case = np.unique(touch.contact[touch.codes["case_id"].unpack() != NULL])
+    return tuple(sorted({str(touch.contacts[c][0]) for c in with_case}))
+
+
+def _ended(touch: Stream, *outcomes: str) -> tuple[str, ...]:
+    """Return the kinds of touchpoints of which some ended in one of some ways."""
+    place = touch.fields.index("outcome")
+    return tuple(sorted({str(c[0]) for c in _contacts(touch) if c[place] in outcomes}))
 
 
 def _kinds_with(touch: Stream, measure: str) -> set[str]:
@@ -265,6 +292,7 @@ def _fact(kind: str, settings: TouchpointKind) -> KindFacts:
         settings.adequate,
         settings.desired,
         settings.promised_minutes,
+        settings.deadline_days,
     )
 
 

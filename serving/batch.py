@@ -19,10 +19,12 @@ from features.errors import CorredorError
 from features.histories import Histories
 from features.profile import LIFECYCLE
 from serving import standing as standings_told
-from training.bundle import Bundle
+from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.config import Config
+from training.drift import TwoWay, ends_of, forecast
 from training.labels import eligible
-from training.scoring import BANDS, score, standings
+from training.principality import principals
+from training.scoring import BANDS, BOTH_QUESTIONS, Scores, score, standings
 from training.telling import tell_reasons
 from training.worth import WorthSource, worth_per_year
 
@@ -36,7 +38,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 GONE = "left"
 _SPECIAL = re.compile(r'[",\r\n]')
 
-SCHEMA = pa.schema(
+BASIC = pa.schema(
     [
         ("rank", pa.int64()),
         ("customer_id", pa.string()),
@@ -57,7 +59,19 @@ SCHEMA = pa.schema(
         ("model_version", pa.string()),
     ]
 )
-"""The columns of the list, one row per customer."""
+"""The columns of every list, one row per customer."""
+PRINCIPAL_COLUMNS = (
+    ("principal_today", pa.string()),
+    ("likely", pa.string()),
+    ("drift_probability", pa.float64()),
+    *(
+        (f"principality_{name}_{k}", pa.float64() if name == "without" else pa.string())
+        for k in range(1, REASONS + 1)
+        for name in ("moment", "reason", "without")
+    ),
+)
+"""What more is told where principality is asked: the state today, the likeliest way from it, the
+probability of silent drift, and what speaks against being the main provider."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,17 @@ class AtRiskList:
     value_source: WorthSource
     summary: dict[str, Any]
     """Of all customers with us at `as_of`, listed or not: how many, how many will leave, worth at stake."""
+    principal_today: npt.NDArray[np.int8] | None = None
+    """1, 0 or -1 (not known) for each row; None where principality is not asked."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the list."""
+        if self.principal_today is None:
+            return BASIC
+        fields = [pa.field(name, kind) for name, kind in PRINCIPAL_COLUMNS]
+        place = BASIC.get_field_index("as_of")
+        return pa.schema([*list(BASIC)[:place], *fields, *list(BASIC)[place:]])
 
     def __len__(self) -> int:
         return len(self.customers)
@@ -94,11 +119,12 @@ class AtRiskList:
         """Return the first rows (all by default) as a table."""
         n = len(self) if rows is None else min(rows, len(self))
         parts = [self._batch(low, min(low + CHUNK, n)) for low in range(0, n, CHUNK)]
-        return pa.Table.from_batches(parts, SCHEMA)
+        return pa.Table.from_batches(parts, self.schema)
 
     def _batch(self, low: int, high: int) -> pa.RecordBatch:
         chosen, active = self.customers[low:high], self.active[low:high]
-        scores = score(self.bundle, self.histories, self.as_of_us, chosen, reasons=REASONS)
+        explain = BOTH_QUESTIONS if self.principal_today is not None else {CHURN: BOTH_QUESTIONS[CHURN]}
+        scores = score(self.bundle, self.histories, self.as_of_us, chosen, reasons=REASONS, explain=explain)
         told = [tell_reasons(self.bundle, scores, element) for element in range(high - low)]
         language = self.config.project.language
         n = high - low
@@ -128,13 +154,36 @@ class AtRiskList:
             columns[f"moment_{k + 1}"] = [r and getattr(r.label, language) for r in of_rank]
             columns[f"reason_{k + 1}"] = [r and getattr(r.sentence, language) for r in of_rank]
             columns[f"risk_without_{k + 1}"] = [r and r.risk_without for r in of_rank]
+        if self.principal_today is not None:
+            columns |= self._principality(scores, self.principal_today[low:high])
         arrays = []
-        for field in SCHEMA:
+        for field in self.schema:
             column = columns[field.name]
             arrays.append(
                 pa.nulls(n, field.type) if column is None else pa.array(column, field.type, from_pandas=True)
             )
-        return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _principality(self, scores: Scores, today: npt.NDArray[np.int8]) -> dict[str, Any]:
+        """Return the columns of the two-way picture, with what speaks against being the main provider."""
+        language = self.config.project.language
+        ends = ends_of(scores.churn_probability, scores.probability(PRINCIPALITY))
+        picture = TwoWay(today, ends)
+        against = [
+            [r for r in tell_reasons(self.bundle, scores, element, PRINCIPALITY) if r.contribution < 0]
+            for element in range(len(scores))
+        ]
+        columns: dict[str, Any] = {
+            "principal_today": [{1: "yes", 0: "no"}.get(state) for state in today.tolist()],
+            "likely": picture.way,
+            "drift_probability": picture.drift,
+        }
+        for k in range(REASONS):
+            of_rank = [t[k] if k < len(t) else None for t in against]
+            columns[f"principality_moment_{k + 1}"] = [r and getattr(r.label, language) for r in of_rank]
+            columns[f"principality_reason_{k + 1}"] = [r and getattr(r.sentence, language) for r in of_rank]
+            columns[f"principality_without_{k + 1}"] = [r and r.risk_without for r in of_rank]
+        return columns
 
 
 def at_risk_list(
@@ -184,6 +233,13 @@ def at_risk_list(
     window = config.churn.gap_days + config.churn.horizon_days
     freed = standings_told.freed_hostages(scores.standing, active, window)
     principal = scores.principality_probability
+    asked = principal is not None and config.principality.rule != "none"
+    today = two_way = None
+    if asked:
+        staples_before = min(bundle.window.first_as_of, as_of_us)
+        today = principals(histories, config, as_of_us, staples_before).value[positions]
+        ends = ends_of(probability[active], scores.probability(PRINCIPALITY)[active])
+        two_way = forecast(TwoWay(today[active], ends), value[active])
     summary = {
         "customers": int(active.sum()),
         "expected_leavers": float(probability[active].sum()),
@@ -191,7 +247,10 @@ def at_risk_list(
         "listed": int(listed.sum()),
         "value": _total(value[active]),
         "value_at_risk": _total(stake[active]),
-        "expected_principal": None if principal is None else float(principal[active].sum()),
+        "expected_principal": None
+        if principal is None
+        else float(((1 - probability) * principal)[active].sum()),
+        "two_way": two_way,
         "risks": np.histogram(probability[active], bins=RISK_BINS, range=(0.0, 1.0))[0].tolist(),
         "unseen_kinds": list(scores.unseen_kinds),
         "quarters": {
@@ -224,6 +283,7 @@ def at_risk_list(
         before[chosen],
         source,
         summary,
+        None if today is None else today[chosen],
     )
 
 
@@ -277,10 +337,10 @@ def harmless(text: str) -> str:
 
 def _write_csv(found: AtRiskList, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(csv_rows([SCHEMA.names]))
+        file.write(csv_rows([found.schema.names]))
         for batch in found.batches():
             columns = [
-                _cells(column, field.type) for column, field in zip(batch.columns, SCHEMA, strict=True)
+                _cells(column, field.type) for column, field in zip(batch.columns, found.schema, strict=True)
             ]
             file.write(csv_rows(zip(*columns, strict=True)))
 
@@ -305,7 +365,7 @@ def _cells(column: pa.Array, kind: pa.DataType) -> list[str]:
 
 
 def _write_parquet(found: AtRiskList, path: Path) -> None:
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(path, found.schema, compression="zstd") as writer:
         for batch in found.batches():
             writer.write_batch(batch)
 

@@ -12,12 +12,14 @@ from features.errors import CorredorError, unknown_name
 from features.histories import Histories
 from serving.batch import GONE, lifecycle_stages, quarters_before
 from serving.standing import told_standing
-from training.bundle import Bundle
+from training.bundle import PRINCIPALITY, Bundle
 from training.config import Config
+from training.drift import ENDS, TODAY, WAY_WORDS, WAYS, TwoWay, ends_of
 from training.evidence import Evidence, find_evidence
 from training.labels import eligible
+from training.principality import principals
 from training.quarters import QUARTERS
-from training.scoring import BANDS, score
+from training.scoring import BANDS, BOTH_QUESTIONS, Scores, score
 from training.telling import Reason, evidence_kinds, tell_evidence, tell_reasons
 from training.words import percent
 from training.worth import worth_per_year
@@ -47,7 +49,7 @@ def explain_customer(
             f"customer {customer_id!r}: nothing was known before {date}. Choose a later --as-of."
         )
     language = config.project.language
-    scores = score(bundle, one, as_of_us, reasons=len(bundle.moment_keys))
+    scores = score(bundle, one, as_of_us, reasons=len(bundle.moment_keys), explain=BOTH_QUESTIONS)
     worth, source = worth_per_year(histories, config, as_of_us)
     active = bool(eligible(one, config, as_of_us)[0])
     reasons = []
@@ -87,7 +89,41 @@ def explain_customer(
         "raw_score": float(scores.raw_scores["churn"][0]),
         "base": scores.base,
         "moments": reasons,
+        "two_way": _two_way(bundle, histories, config, scores, position),
         "model_version": bundle.version,
+    }
+
+
+def _two_way(
+    bundle: Bundle, histories: Histories, config: Config, scores: Scores, position: int
+) -> dict[str, Any] | None:
+    """Return what we are to a customer today, how likely each end is, and what speaks against us.
+
+    None where principality is not asked, or of a model that does not tell it.
+    """
+    if scores.principality_probability is None or config.principality.rule == "none":
+        return None
+    language = config.project.language
+    staples_before = min(bundle.window.first_as_of, scores.as_of)
+    today = principals(histories, config, scores.as_of, staples_before).value[[position]]
+    picture = TwoWay(today, ends_of(scores.churn_probability, scores.principality_probability))
+    state, way = TODAY[int(today[0])], str(picture.way[0])
+    against = [r for r in tell_reasons(bundle, scores, 0, PRINCIPALITY) if r.contribution < 0]
+    return {
+        "today": state,
+        "likely": way,
+        "likely_words": getattr(WAY_WORDS[way], language),
+        "ends": {WAYS[state][end]: float(p) for end, p in zip(ENDS, picture.ends[0], strict=True)},
+        "against": [
+            {
+                "moment": reason.moment,
+                "label": getattr(reason.label, language),
+                "contribution": reason.contribution,
+                "probability_without": reason.risk_without,
+                "sentence": getattr(reason.sentence, language),
+            }
+            for reason in against
+        ],
     }
 
 

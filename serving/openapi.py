@@ -117,7 +117,7 @@ class LockAnswer(TypedDict):
 
 
 class ScoredCustomer(TypedDict):
-    """A customer's score at `as_of`."""
+    """A customer's score at `as_of`; `principality_probability` is that of those who stay."""
 
     customer_id: str
     as_of: str

@@ -15,7 +15,8 @@ from serving.batch import AtRiskList
 from serving.page import Words, heads, money
 from serving.quarters import quarters_section
 from serving.trust import trust_section
-from training.bundle import Bundle
+from serving.two_way import two_way_section
+from training.bundle import CHURN, Bundle
 from training.config import Config
 from training.preflight import Preflight
 from training.words import Language, number, percent
@@ -46,6 +47,7 @@ def report_html(found: AtRiskList, checked: Preflight) -> str:
         "tiles": _tiles(found, words, language),
         "customers": _customers(found, language, words),
         "quarters": quarters_section(found, words, language),
+        "two_way": two_way_section(found, words, language),
         "moments": _moments(bundle, words, language),
         **trust_section(bundle, config, words, language),
         "spread": _spread(found, words, language),
@@ -55,6 +57,7 @@ def report_html(found: AtRiskList, checked: Preflight) -> str:
     filled = {
         **words,
         "leaving_is": _leaving(config, words),
+        "two_way_text": words["two_way_text"].format(horizon=config.churn.horizon_days),
         "list_text": words["list_text"].format(
             value_source=words[f"value_{found.value_source}"], total=number(found.summary["listed"], language)
         ),
@@ -152,7 +155,8 @@ def _spread(found: AtRiskList, words: Words, language: Language) -> dict[str, An
 
 
 def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any] | None:
-    overall = bundle.moments.get("overall") or []
+    of_churn = bundle.moments.get(CHURN) or {}
+    overall = of_churn.get("overall") or []
     if not overall:
         return None
 
@@ -168,7 +172,7 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
     }
     groups = []
     for grouping in ("lifecycle", "segment"):
-        levels = bundle.moments.get(grouping) or {}
+        levels = of_churn.get(grouping) or {}
         rows = [
             [
                 words.get(f"stage_{level}", level),

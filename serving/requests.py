@@ -16,7 +16,14 @@ import pyarrow as pa
 from features.clock import FIRST_YEAR, LAST_YEAR, as_of_us, local_to_us
 from features.contract import CONTRACT, TableContract
 from features.errors import CorredorError
-from features.histories import MEASURE_SCALES, NUMBER_SCALE, TOUCHPOINT_FIELDS, Histories, build_histories
+from features.histories import (
+    MEASURE_SCALES,
+    NUMBER_SCALE,
+    TOUCHPOINT_FIELDS,
+    TOUCHPOINT_TEXTS,
+    Histories,
+    build_histories,
+)
 from features.streams import NULL, Contact, Ints, Stream, build_stream, scaled
 from features.vocabulary import Vocabulary
 from serving.problems import FieldError
@@ -256,6 +263,7 @@ def _touchpoints(readings: Sequence[Reading]) -> Stream:
             for name, scale in MEASURE_SCALES.items()
             if name in present
         },
+        texts={n: pa.array(joined(n), pa.string()) for n in TOUCHPOINT_TEXTS if n in present},
         touchpoint_id=pa.array(joined("touchpoint_id"), pa.string()) if "touchpoint_id" in present else None,
         line_field="item",
         compact=False,

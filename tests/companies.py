@@ -72,6 +72,9 @@ def company(
             "outcome": some([None, "done", "open", "failed"], n),
             "item": some([None, "milk", "tea", "coffee", "fish"], n),
             "touchpoint_id": some([None, "a", "b"], n),
+            "case_id": some([None, "c1", "c2", "c3"], n, [0.6, 0.2, 0.1, 0.1]),
+            "agent_id": some([None, "ana", "bo", "cy"], n),
+            "team": some([None, "north", "south"], n),
             "amount": [None if rng.random() < 0.3 else round(float(x), 2) for x in rng.normal(20, 15, n)],
             "wait_minutes": [
                 None if rng.random() < 0.7 else round(float(x), 1) for x in rng.exponential(5, n)
@@ -118,11 +121,15 @@ def company(
     }
     times = moments(n)
     base = {"customer_id": who(n), "recorded_at": late(times)}
+    pair = [i // 2 * 2 for i in range(n)]  # an answer of two rows, which may be recorded apart
     tables["wallet"] = base | {
-        "observed_at": times,
+        "customer_id": [base["customer_id"][i] for i in pair],
+        "observed_at": [times[i] for i in pair],
         "provider": some(["us", "them", "others"], n),
         "share": [round(float(x), 2) for x in rng.random(n)],
     }
+    tables["wallet"]["ours"] = [provider == "us" for provider in tables["wallet"]["provider"]]
+    tables["wallet"]["rank"] = [1.0 + i % 3 if i % 2 else None for i in range(n)]
     tables["switching_costs"] = base | {
         "asked_at": times,
         "facet": some(["learning", "economic", "brand"], n),

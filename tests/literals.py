@@ -23,6 +23,7 @@ TIMES = (
 )
 TEXTS = (
     *("customer_id", "kind", "channel", "outcome", "item", "touchpoint_id", "product", "provider", "facet"),
+    *("case_id", "agent_id", "team"),
     *("action", "arm", "segment", "city", "end_reason"),
 )
 FLAGS = ("direct", "autopay", "voluntary", "ours")
@@ -73,7 +74,7 @@ def tags(stream: str, contact: Contact) -> frozenset:
         "relationships": ("product", "change"),
         "attributes": ("attribute", "level"),
         "treatments": ("action", "arm"),
-        "wallet": ("provider",),
+        "wallet": (),
         "switching_costs": ("facet",),
     }[stream]
     found = {("any", True), *((f, v) for f, v in zip(fields, contact, strict=True) if v is not None)}

@@ -23,13 +23,11 @@ NAN = math.nan
 FIELDS = {
     "touchpoints": ("kind", "channel", "direct", "outcome", "item"),
     "attributes": ("attribute", "level"),
-    "wallet": ("provider",),
     "switching_costs": ("facet",),
     "treatments": ("action", "arm"),
 }
 MOMENT = {
     "touchpoints": "occurred_at",
-    "wallet": "observed_at",
     "switching_costs": "asked_at",
     "treatments": "assigned_at",
 }

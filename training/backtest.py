@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from features.catalog import FittedFeatures
 from features.clock import US_PER_DAY, local_date
@@ -15,13 +16,14 @@ from features.histories import Histories
 from training.ablation import Ablation, ablate, ablation_report
 from training.bundle import CHURN, PRINCIPALITY
 from training.config import Config
+from training.drift import TwoWay, drift_moments, ends_of, outturn, together
 from training.evaluate import measure
-from training.fitting import fit_question, fit_through, learnable, recipe_of
+from training.fitting import Fit, fit_question, fit_through, learnable, recipe_of
 from training.labels import check_mature, mature_until
-from training.panel import build_panel, panel_dates
-from training.reasons import agreement
+from training.panel import Panel, build_panel, panel_dates
+from training.reasons import Floats, agreement
 from training.testing import Test, report, run_test
-from training.train import fit_all_features, moments_by_row, questions
+from training.train import EXPLAINED_ROWS, fit_all_features, moments_by_row, questions
 from training.verdict import verdict_of
 
 USUAL_DATES = 4
@@ -42,6 +44,12 @@ class Backtest:
     verdict: str
     ablation: Mapping[str, Mapping[str, Any]] | None = None
     """What each family of features is worth; when it was asked for."""
+    two_way: Sequence[Mapping[str, Any]] = ()
+    """Who left joined with whose main provider we were, expected and happened (`training.drift.outturn`)."""
+    tests: Mapping[str, Sequence[Test]] = field(default_factory=dict)
+    """Question -> the snapshots of each date, and what every model said of them."""
+    drift_moments: Sequence[Mapping[str, Any]] = ()
+    """What speaks against us more among those who drifted away in silence (`training.drift`)."""
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain JSON."""
@@ -52,7 +60,11 @@ class Backtest:
             "models": churn["models"],
             "groups": churn["groups"],
             "by_date": [dict(d) for d in self.by_date],
-            "principality": dict(self.questions.get(PRINCIPALITY, {})),
+            "principality": {
+                **self.questions.get(PRINCIPALITY, {}),
+                **({"two_way": list(self.two_way)} if self.two_way else {}),
+                **({"drift_moments": list(self.drift_moments)} if self.drift_moments else {}),
+            },
             "stability": {"top_moments": 3, "jaccard": self.stability},
             "beats_baselines": self.beats_baselines,
             "verdict": self.verdict,
@@ -111,13 +123,18 @@ def backtest(
         if tell is not None:
             tell((i + 1) / len(chosen))
     found: dict[str, dict[str, Any]] = {}
-    for question in questions(config):
-        tests = [r.tests[question] for r in rounds if question in r.tests]
-        if tests:
-            found[question] = report(tests, config)
+    tests = {q: [r.tests[q] for r in rounds if q in r.tests] for q in questions(config)}
+    for question, of_question in tests.items():
+        if of_question:
+            found[question] = report(of_question, config)
     if CHURN not in found:
         raise CorredorError("before none of these dates had some customers left and others stayed.")
+    if PRINCIPALITY in found:
+        found[PRINCIPALITY]["beats_baselines"], found[PRINCIPALITY]["verdict"] = verdict_of(
+            found[PRINCIPALITY]["models"]
+        )
     beats, verdict = verdict_of(found[CHURN]["models"])
+    drifts = [r.drift for r in rounds if r.drift is not None]
     zone = config.project.zone
     return Backtest(
         dates=tuple(local_date(d, zone) for d in chosen),
@@ -130,7 +147,44 @@ def backtest(
         ablation=ablation_report([r.ablation for r in rounds if r.ablation], rounds[-1].fitted, config)
         if ablation
         else None,
+        two_way=outturn(together([d.picture for d in drifts])) if drifts else (),
+        tests=tests,
+        drift_moments=_drift_moments(drifts),
     )
+
+
+@dataclass(frozen=True)
+class _Drift:
+    """The two-way picture of a date, and what moved the score of the principals who stayed."""
+
+    picture: TwoWay
+    keys: tuple[str, ...]
+    moments: Floats
+    drifted: npt.NDArray[np.bool_]
+
+
+def _drift(later: Panel, fits: Mapping[str, Fit], fitted: FittedFeatures, seed: int) -> _Drift | None:
+    """Return the two-way picture of a date's customers; None where one of the two questions has no model."""
+    if len(fits) < 2 or later.principal is None or later.was_principal is None:
+        return None
+    churn, principal = (fits[q].predictor for q in (CHURN, PRINCIPALITY))
+    ends = ends_of(churn.probability(later.X), principal.probability(later.X))
+    picture = TwoWay(later.was_principal, ends, later.churned, later.principal)
+    rows = np.flatnonzero((later.was_principal == 1) & (later.churned == 0) & (later.principal >= 0))
+    if len(rows) > EXPLAINED_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, EXPLAINED_ROWS, replace=False))
+    keys = tuple(sorted({f.moment for f in fitted.features}))
+    moments = moments_by_row(fitted, principal, later.X[rows]) if len(rows) else np.zeros((0, len(keys)))
+    return _Drift(picture, keys, moments, later.principal[rows] == 0)
+
+
+def _drift_moments(drifts: Sequence[_Drift]) -> list[dict[str, Any]]:
+    """Return what speaks against us more among those who drifted; of moments that all dates know."""
+    if not drifts:
+        return []
+    keys = sorted(set.intersection(*(set(d.keys) for d in drifts)))
+    moments = np.concatenate([d.moments[:, [d.keys.index(k) for k in keys]] for d in drifts])
+    return drift_moments(moments, np.concatenate([d.drifted for d in drifts]), keys)
 
 
 @dataclass(frozen=True)
@@ -140,6 +194,7 @@ class _Round:
     stability: float | None
     fitted: FittedFeatures
     ablation: Ablation | None
+    drift: _Drift | None
 
 
 def _round(histories: Histories, config: Config, date: int, *, last: bool, ablation: bool) -> _Round:
@@ -155,11 +210,12 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool, ablat
         "trained_on": {"dates": len(dates), "snapshots": len(train)},
     }
     stability, ablated = None, None
+    fits: dict[str, Fit] = {}
     for question in questions(config):
         rows = later.take(later.outcome(question) >= 0)
         if not len(rows) or not learnable(train, question):
             continue
-        fit = fit_question(train, question, config)
+        fit = fits[question] = fit_question(train, question, config)
         test = run_test(histories, config, fitted, question, fit, train, rows)
         tests[question] = test
         facts[question] = {
@@ -175,4 +231,5 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool, ablat
             recipe = replace(recipe, seed=recipe.seed + ANOTHER_SEED)
             both = (fit.predictor, fit_through(train, question, recipe, fit.gate).predictor)
             stability = agreement(*(moments_by_row(fitted, p, rows.X) for p in both))
-    return _Round(tests, facts, stability, fitted, ablated)
+    drift = _drift(later, fits, fitted, config.training.seed)
+    return _Round(tests, facts, stability, fitted, ablated, drift)

@@ -1,4 +1,7 @@
-"""What a model has to beat on the same rows: recency, RFM logistic regression, BG/NBD, "as before"."""
+"""What a model has to beat on the same rows.
+
+Churn: recency, RFM logistic regression, BG/NBD. Principality: "as before", the smoothed own share.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ from features.bgnbd import fit_bgnbd
 from features.clock import US_PER_DAY, local_days
 from features.histories import Histories
 from features.streams import NULL
+from features.wallets import fit_shares
 from training.calibration import probability
 from training.config import Config
 from training.labels import Ints, activity_rows
 from training.model import Recipe, fit_logistic
 from training.panel import Panel
+from training.principality import own_shares
 
 Floats = npt.NDArray[np.float64]
 
@@ -109,6 +114,39 @@ def churn_baselines(
         horizon = config.churn.horizon_days
         found["bgnbd"] = model.none_in(after.repeats, after.age - after.silence, after.age, horizon)
     return found
+
+
+def principality_baselines(
+    before: Histories, histories: Histories, config: Config, train: Panel, test: Panel
+) -> dict[str, Floats]:
+    """Return the principality of each baseline for the test rows; they learn from `before` only.
+
+    `as_before`: how often those who were principal, or were not, are so later. `own_share`: a logistic
+    regression of the log-odds of the customer's own past share (`own_shares`), smoothed by the
+    population: `(a + x) / (a + b + n)` with the beta fitted on the customers of the newest training date.
+    """
+    found = {"as_before": as_before(train, test)}
+    x, n = _own_shares_at(before, config, train)
+    newest = train.as_of == train.as_of.max()
+    a, b = fit_shares(x[newest], n[newest])
+    known = train.outcome("principality") >= 0
+    smoothed = _log_odds_of_share(x, n, a, b)
+    fitted = fit_logistic(smoothed[known], train.outcome("principality")[known], recipe=NO_PENALTY)
+    later = _log_odds_of_share(*_own_shares_at(histories, config, test), a, b)
+    return found | {"own_share": probability(fitted.raw_score(later))}
+
+
+def _own_shares_at(histories: Histories, config: Config, panel: Panel) -> tuple[Floats, Floats]:
+    x, n = np.zeros(len(panel)), np.zeros(len(panel))
+    for date in panel.dates.tolist():
+        rows = panel.as_of == date
+        given, seen = own_shares(histories, config, date)
+        x[rows], n[rows] = given[panel.customer[rows]], seen[panel.customer[rows]]
+    return x, n
+
+
+def _log_odds_of_share(x: Floats, n: Floats, a: float, b: float) -> Floats:
+    return (np.log(a + x) - np.log(b + np.maximum(n - x, 0.0)))[:, None]
 
 
 def as_before(train: Panel, test: Panel) -> Floats:

@@ -84,7 +84,7 @@ class Bundle:
     measures: Mapping[str, Any] = field(default_factory=dict)
     """Measures out of time by question, model and measure; plain JSON."""
     moments: Mapping[str, Any] = field(default_factory=dict)
-    """Global moments of truth, as `global_moments` of `training.reasons` returns them."""
+    """Question -> global moments of truth, as `global_moments` of `training.reasons` returns them."""
     satisfaction: Satisfaction | None = None
     """How satisfaction is estimated; None when customers were not asked enough."""
     beats_baselines: bool | None = None
@@ -121,10 +121,11 @@ class Bundle:
     def signals(self) -> tuple[list[Signal], Plan]:
         """The signals of the switching costs, and the plan of their values and, after these, percentiles."""
         context = self.fitted.context
-        told = ranks(signals(context.vocabulary), context.population.signals)
+        paths = context.population.paths
+        told = ranks(signals(context.vocabulary, paths), context.population.signals)
         outputs = [s.expression for s, _ in told] + [rank for _, rank in told]
         v = context.vocabulary
-        plan = Plan(outputs, v.tags, day_offset=context.day_offset, standards=v.standards)
+        plan = Plan(outputs, v.tags, day_offset=context.day_offset, standards=v.standards, paths=paths)
         return [signal for signal, _ in told], plan
 
     def check_sample(self) -> None:
@@ -171,6 +172,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> Bundle:
         questions[question] = {
             "boosters": boosters,
             "linear": predictor.forest.linear_dict(),
+            **({"start": start.to_dict()} if (start := predictor.forest.start) is not None else {}),
             "calibrator": predictor.calibrator.to_dict(),
         }
     sample = {
@@ -255,7 +257,7 @@ def _assemble(sealed: Sealed) -> Bundle:
     predictors = {}
     for question, stored in manifest["questions"].items():
         texts = [sealed.parts[name].decode("utf-8") for name in stored["boosters"]]
-        forest = Forest.from_texts(texts, stored["linear"], names)
+        forest = Forest.from_texts(texts, stored["linear"], names, stored.get("start"))
         predictors[question] = Predictor(forest, Calibrator.from_dict(stored["calibrator"]))
     if CHURN not in predictors:
         raise CorredorError(f"bundle {sealed.id[:12]}: holds no churn model.")

@@ -39,6 +39,9 @@ class Principality(Section):
     """Items that count; empty means the most widely used ones before the first `as_of`, fitted."""
     threshold: float = Field(0.5, gt=0, le=1)
     """Share of wallet from which we are the main provider (rule `share`)."""
+    wallets: Literal["last", "all"] = "last"
+    """Which wallets of the window count (rules `share`, `declared`): the last answer, or all alike, for
+    wallets made of purchases or account movements, each of which tells little."""
 
 
 class Value(Section):

@@ -23,6 +23,7 @@ from training.calibration import (
 from training.config import Config
 from training.model import Forest, Logistic, Predictor, Recipe, fit_forest, fit_logistic
 from training.panel import Panel
+from training.start import fit_start
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -33,6 +34,11 @@ SHARES = (0.0, 0.25, 0.5)
 """Shares of the logistic regression that are tried, in log-odds."""
 ROUNDS = (1.0, 0.5, 0.25)
 """Shares of the recipe's boosting rounds that are tried."""
+FROM_START = (0.0, 0.25, 0.5, 1.0)
+"""The same where trees go on from a start: one is as good as none, and more have to earn their place."""
+FROM_START_ERRORS = 2.0
+"""Standard errors by which what is added to a start has to lower the log-loss: there is little to win, and
+with few customers one is soon had by chance."""
 JUDGED_SEEDS = 2
 """Seeds of the bag that is fitted only to judge what earns its place: a third of the time of a whole one."""
 HELD_OUT_DATES = 3
@@ -109,6 +115,8 @@ def hold_out(dates: Ints, window: int) -> tuple[Ints, Ints] | None:
 def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
     """Fit both models on the snapshots of a panel whose outcome is known.
 
+    Principality starts from the customer's own shares, where wallets tell them.
+
     Features that tell the date are left alone: on the dates to come they are beyond all that was seen.
 
     Raises:
@@ -122,7 +130,9 @@ def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
         X = X.copy()
         X[:, calendar] = np.nan
     sign = 1 if question == CHURN else -1
-    forest = fit_forest(X, y, recipe=recipe, directions=[sign * d for d in rows.directions])
+    own = rows.own_shares if question != CHURN else ()
+    start = fit_start(X, y, own, recipe.start_c) if own else None
+    forest = fit_forest(X, y, recipe=recipe, directions=[sign * d for d in rows.directions], start=start)
     return Pair(forest, fit_logistic(X, y, recipe=recipe))
 
 
@@ -147,33 +157,38 @@ def judge(pair: Pair, later: Panel, question: str, window: int) -> Gate:
     """Return what earns its place on later dates than the pair was fitted on.
 
     Fewer boosting rounds than the recipe's, and then a share of the logistic, are taken when they have
-    the lowest log-loss and lower it by more than one standard error over customers; the calibration
-    is then chosen for the blend.
+    the lowest log-loss and lower it by more than one standard error over customers; from a start, more
+    rounds than none by more than two. The calibration is then chosen for the blend.
     """
     rows = later.take(later.outcome(question) >= 0)
     y = rows.outcome(question)
     if len(y) == 0 or y.min() == y.max():
         return Gate()
-    stages = [round(r * pair.forest.boosters[0].num_trees()) for r in ROUNDS]
+    shares = ROUNDS if pair.forest.start is None else FROM_START
+    stages = [max(round(r * pair.forest.boosters[0].num_trees()), 1) for r in shares]
     staged = {stage: pair.forest.raw_score(rows.X, rounds=stage) for stage in stages}
-    stage, by_stage = _earned(staged, y, rows.customer)
+    errors = 1.0 if pair.forest.start is None else FROM_START_ERRORS
+    stage, by_stage = _earned(staged, y, rows.customer, errors)
     trees, linear = staged[stage], pair.logistic.raw_score(rows.X)
     blends = {s: (1 - s) * trees + s * linear for s in SHARES}
-    share, by_share = _earned(blends, y, rows.customer)
+    share, by_share = _earned(blends, y, rows.customer, errors)
     calibration = choose_calibrator(blends[share], y, rows.customer, rows.as_of, window)
     return Gate(stage, by_stage, share, by_share, calibration)
 
 
 def _earned(
-    scores: dict[Choice, Floats], y: npt.NDArray[np.int8], customer: Ints
+    scores: dict[Choice, Floats], y: npt.NDArray[np.int8], customer: Ints, errors: float
 ) -> tuple[Choice, dict[Choice, float]]:
-    """Return the choice whose log-loss is clearly lower than the first one's, else the first; and all."""
+    """Return the choice whose log-loss is clearly lower than the first one's, else the first; and all.
+
+    Clearly: by more than so many standard errors over customers.
+    """
     losses = {choice: log_losses(probability(z), y) for choice, z in scores.items()}
     means = {choice: float(loss.mean()) for choice, loss in losses.items()}
     usual = next(iter(scores))
     best = min(means, key=lambda choice: means[choice])
     gain = losses[usual] - losses[best]
-    earned = best != usual and gain.mean() > clustered_error(gain, customer)
+    earned = best != usual and gain.mean() > errors * clustered_error(gain, customer)
     return (best if earned else usual), means
 
 

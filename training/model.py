@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from features.errors import CorredorError
 from training.calibration import Calibrator
+from training.start import Start
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,6 +41,7 @@ class Recipe:
     monotone: bool = False
     """Hold each feature to the direction that its definition knows."""
     logistic_c: float = 0.0005
+    start_c: float = 0.1
 
     def parameters(self, seed: int, directions: Sequence[int]) -> dict[str, Any]:
         """Return LightGBM's parameters for one seed."""
@@ -100,11 +102,15 @@ class Logistic(Linear):
 
 @dataclass(frozen=True)
 class Forest:
-    """A bag of boosted forests (the mean of their log-odds), with `share` of it given to the logistic."""
+    """A bag of boosted forests (the mean of their log-odds), with `share` of it given to the logistic.
+
+    With a `start`, the trees were grown from its log-odds on, and it is added to theirs.
+    """
 
     boosters: Sequence[lgb.Booster]
     logistic: Logistic | None = None
     share: float = 0.0
+    start: Start | None = None
 
     @property
     def n_features(self) -> int:
@@ -116,6 +122,8 @@ class Forest:
         self._check(X)
         bag = sum(b.predict(X, raw_score=True, num_iteration=rounds, num_threads=1) for b in self.boosters)
         score: Floats = np.asarray(bag, dtype=np.float64) / len(self.boosters)
+        if self.start is not None:
+            score = score + self.start.raw_score(X)
         if self.logistic is not None and self.share > 0:
             score = (1 - self.share) * score + self.share * self.logistic.raw_score(X)
         return score
@@ -123,11 +131,15 @@ class Forest:
     def contributions(self, X: npt.NDArray[Any]) -> Floats:
         """Return exact SHAP contributions, float64[n, n_features + 1]; the last is the base.
 
-        A row adds up to `raw_score`. Trees: path-dependent TreeSHAP; logistic: weight x standardised value.
+        A row adds up to `raw_score`. Trees: path-dependent TreeSHAP; logistic and start: weight x
+        standardised value.
         """
         self._check(X)
         bag = sum(b.predict(X, pred_contrib=True, num_threads=1) for b in self.boosters)
         out: Floats = np.asarray(bag, dtype=np.float64) / len(self.boosters)
+        if self.start is not None:
+            out[:, self.start.columns] += self.start.terms(X)
+            out[:, -1] += self.start.intercept
         if self.logistic is not None and self.share > 0:
             out *= 1 - self.share
             out[:, :-1] += self.share * self.logistic.terms(X)
@@ -146,9 +158,15 @@ class Forest:
 
     @classmethod
     def from_texts(
-        cls, texts: Sequence[str], linear: Mapping[str, Any] | None, names: Sequence[str]
+        cls,
+        texts: Sequence[str],
+        linear: Mapping[str, Any] | None,
+        names: Sequence[str],
+        start: Mapping[str, Any] | None = None,
     ) -> Forest:
-        """Return the forest that `texts` and `linear_dict` took apart. Check the hashes of the texts before.
+        """Return the forest that `texts`, `linear_dict` and `Start.to_dict` took apart.
+
+        Check the hashes of the texts before.
 
         Raises:
             CorredorError: there is no booster, or one reads other features than `names`.
@@ -161,9 +179,12 @@ class Forest:
             raise CorredorError(
                 f"the model reads {', '.join(map(str, sorted(widths)))} features, not {len(names)}."
             )
+        begins = None if start is None else Start.from_dict(start)
+        if begins is not None and not all(0 <= c < len(names) for c in begins.columns):
+            raise CorredorError(f"the model starts from features that are not among the {len(names)}.")
         if linear is None:
-            return cls(boosters)
-        return cls(boosters, Logistic.from_dict(linear), float(linear["share"]))
+            return cls(boosters, start=begins)
+        return cls(boosters, Logistic.from_dict(linear), float(linear["share"]), begins)
 
     def _check(self, X: npt.NDArray[Any]) -> None:
         if X.ndim != 2 or X.shape[1] != self.n_features:
@@ -188,16 +209,21 @@ def fit_forest(
     *,
     recipe: Recipe,
     directions: Sequence[int] | None = None,
+    start: Start | None = None,
 ) -> Forest:
-    """Fit the bag of forests, without the logistic. Same rows, recipe and one thread: the same bytes."""
+    """Fit the bag of forests, without the logistic. Same rows, recipe and one thread: the same bytes.
+
+    With a `start`, the trees go on from its log-odds.
+    """
     y = _two_classes(happened)
     first = recipe.parameters(recipe.seed, directions or ())
-    rows = lgb.Dataset(X, label=y, params=first, free_raw_data=True)
+    begins = None if start is None else start.raw_score(X)
+    rows = lgb.Dataset(X, label=y, init_score=begins, params=first, free_raw_data=True)
     boosters = []
     for i in range(recipe.seeds):
         booster = lgb.train({**first, "seed": recipe.seed + i}, rows, num_boost_round=recipe.trees)
         boosters.append(lgb.Booster(model_str=booster.model_to_string()))  # as it will be when loaded
-    return Forest(tuple(boosters))
+    return Forest(tuple(boosters), start=start)
 
 
 def fit_logistic(X: npt.NDArray[Any], happened: npt.NDArray[Any], *, recipe: Recipe) -> Logistic:

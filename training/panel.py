@@ -10,6 +10,7 @@ import numpy.typing as npt
 from features.catalog import FittedFeatures
 from features.clock import US_PER_DAY
 from features.histories import Histories
+from features.principality import is_own_share
 from training.config import Config
 from training.labels import activity_rows, churn_labels, eligible, mature_until
 from training.principality import principality_labels, principals
@@ -27,7 +28,8 @@ CHUNK = 4_096
 class Panel:
     """Snapshots, sorted by (as_of, customer); outcomes are 1, 0 or -1 (not known).
 
-    `X` is float32[n_snapshots, n_features]. `was_principal` is the state on the day itself.
+    `X` is float32[n_snapshots, n_features]. `principal` is asked of those who stay: it is -1 of those who
+    left. `was_principal` is the state on the day itself.
     """
 
     customer: Ints
@@ -38,6 +40,8 @@ class Panel:
     was_principal: npt.NDArray[np.int8] | None = None
     directions: tuple[int, ...] = ()
     """Of each feature: +1 when more of it can only mean more risk, -1 less, 0 when the data decide."""
+    own_shares: tuple[int, ...] = ()
+    """Features that are the customer's own share, smoothed: where the model of principality starts."""
 
     def __len__(self) -> int:
         return len(self.customer)
@@ -67,6 +71,7 @@ class Panel:
             cut(self.principal),
             cut(self.was_principal),
             self.directions,
+            self.own_shares,
         )
 
 
@@ -136,6 +141,7 @@ def build_panel(
             principal = np.stack(
                 [principality_labels(histories, config, int(d), staples_before).value for d in dates], axis=1
             )
+            principal[churned == 1] = -1
     parts: list[npt.NDArray[np.float32]] = []
     wanted = np.flatnonzero(here.any(axis=1))
     for low in range(0, len(wanted), CHUNK):
@@ -153,4 +159,5 @@ def build_panel(
         None if principal is None else principal[at],
         None if was is None else was[at],
         tuple(f.direction for f in fitted.features),
+        tuple(i for i, name in enumerate(fitted.names) if is_own_share(name)),
     )

@@ -9,9 +9,15 @@ from features.clock import US_PER_DAY
 from features.errors import CorredorError
 from features.histories import Histories, Ledger
 from features.streams import NULL
+from features.wallets import number_answers, read_answers, row_shares
 from training.config import Config
 from training.labels import Bools, Ints, Labels, activity_rows, check_mature, label_window
 
+Floats = npt.NDArray[np.float64]
+
+WEEK_US = 7 * US_PER_DAY
+WEEKS_BACK = 52
+"""Weeks of use that a customer's own share is taken from."""
 STAPLES = 20
 """How many of the most widely used items are staples when none are named."""
 
@@ -22,7 +28,8 @@ def principality_labels(histories: Histories, config: Config, as_of_us: int, sta
     Rule `usage`: use in at least `min_weeks_share` of the window's weeks, and at least `min_items`
     distinct staples. Rule `share`: the last wallet seen in the window gives us at least `threshold`,
     as stated or by the Wallet Allocation Rule from ranks. Rule `declared`: the last answer in the
-    window puts us first.
+    window puts us first. With `wallets = "all"`, all wallets of the window count alike: our mean share,
+    or the largest one.
 
     Args:
         histories: all that is known.
@@ -45,25 +52,14 @@ def principals(histories: Histories, config: Config, as_of_us: int, staples_befo
     """Return for whom we are the main provider on the day itself, by what is known then.
 
     The same rule as `principality_labels`, on the window of the same length that ends at `as_of`
-    (`usage`), or the last wallet or answer known before it, however old (`share`, `declared`).
+    (`usage`), or the last wallet or answer known before it, however old (`share`, `declared`); with
+    `wallets = "all"` those known of that window, too.
     """
     if config.principality.rule == "usage":
         low = as_of_us - config.churn.horizon_days * US_PER_DAY
         return _usage(histories, config, low, as_of_us, min(staples_before, as_of_us), as_of_us)
-    return _wallet(histories, config, -(2**62), as_of_us, as_of_us)
-
-
-def wallet_shares(rank: npt.ArrayLike, providers: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return the share of wallet that a rank stands for: `(1 - rank / (N + 1)) * 2 / N`.
-
-    Source: Keiningham, Aksoy, Buoye and Cooil (2011), "Customer loyalty isn't enough. Grow your share
-    of wallet", Harvard Business Review 89(10).
-
-    >>> wallet_shares([1.0, 2.0], [2.0, 2.0]).round(3).tolist()
-    [0.667, 0.333]
-    """
-    r, n = np.asarray(rank, np.float64), np.asarray(providers, np.float64)
-    return np.asarray((1 - r / (n + 1)) * 2 / n)
+    back = config.churn.horizon_days * US_PER_DAY if config.principality.wallets == "all" else 2**62
+    return _wallet(histories, config, as_of_us - back, as_of_us, as_of_us)
 
 
 def _usage(
@@ -122,54 +118,120 @@ def _staple_of_row(histories: Histories, config: Config, used: Bools, before: in
 
 
 def _wallet(histories: Histories, config: Config, low: int, high: int, known_before: int | None) -> Labels:
-    """Return who gives us the main part by the last wallet observed in [low, high)."""
-    rule = config.principality.rule
+    """Return who gives us the main part by the wallets observed in [low, high): the last one, or all."""
+    rule, ledger = config.principality, _ledger(histories, config)
+    when = ledger.columns["observed_at"]
+    inside = (when >= low) & (when < high)
+    if known_before is not None:
+        inside &= ledger.known_at < known_before
+    customer, n = ledger.customer_of_rows(), histories.n_customers
+    if rule.wallets == "last":
+        latest = np.full(n, NULL)
+        np.maximum.at(latest, customer[inside], when[inside])
+        inside &= when == latest[customer]
+    rows = np.flatnonzero(inside)
+    share, first = wallets_together(ledger, rows, n)
+    value = np.full(n, -1, np.int8)
+    mine = (share >= rule.threshold - 1e-9).astype(np.float64) if rule.rule == "share" else first
+    told = ~np.isnan(share if rule.rule == "share" else first)
+    value[told] = mine[told].astype(np.int8)
+    return Labels(value, rule.rule)
+
+
+def wallets_together(ledger: Ledger, rows: Ints, n: int) -> tuple[Floats, Floats]:
+    """Return our mean share over answers, and 1 where nobody's is larger, float64[n]; NaN: not told.
+
+    Args:
+        ledger: the wallet table.
+        rows: its rows that count.
+        n: number of customers.
+    """
+    customer = ledger.customer_of_rows()[rows]
+    number, heads = number_answers(customer, ledger.columns["observed_at"][rows])
+    ours, share, rank = (_numbers_of(ledger, name, rows) for name in ("ours", "share", "rank"))
+    said = read_answers(number, ours, share, rank)
+    owner = customer[heads]
+    told = ~np.isnan(said.share)
+    answers = np.bincount(owner[told], minlength=n)
+    mean = np.full(n, np.nan)
+    some = answers > 0
+    mean[some] = np.bincount(owner[told], weights=said.share[told], minlength=n)[some] / answers[some]
+    first = np.full(n, np.nan)
+    single = np.bincount(owner, minlength=n)[owner] == 1
+    first[owner[single]] = said.first[single]
+    most = _most_to_another(ledger, rows, customer, np.nan_to_num(row_shares(number, share, rank)), ours, n)
+    several = some & (np.bincount(owner, minlength=n) > 1)
+    first[several] = (mean[several] * answers[several] >= most[several] - 1e-9).astype(np.float64)
+    return mean, first
+
+
+def own_shares(histories: Histories, config: Config, as_of_us: int) -> tuple[Floats, Floats]:
+    """Return what each customer gave us so far, of how much: `(x, n)`, by what is known before `as_of`.
+
+    Rules `share` and `declared`: the sum of our shares over the wallets seen, and their number (of
+    answers, for `declared`: how many put us first). Rule `usage`: the weeks with use of those since the
+    first, at most a year back.
+    """
+    if config.principality.rule == "usage":
+        return _weeks_used(histories, config, as_of_us)
+    ledger, n = _ledger(histories, config), histories.n_customers
+    rows = np.flatnonzero((ledger.columns["observed_at"] < as_of_us) & (ledger.known_at < as_of_us))
+    customer = ledger.customer_of_rows()[rows]
+    number, heads = number_answers(customer, ledger.columns["observed_at"][rows])
+    said = read_answers(number, *(_numbers_of(ledger, name, rows) for name in ("ours", "share", "rank")))
+    given = said.first if config.principality.rule == "declared" else said.share
+    told = ~np.isnan(given)
+    owner = customer[heads][told]
+    return (
+        np.bincount(owner, weights=given[told], minlength=n).astype(np.float64),
+        np.bincount(owner, minlength=n).astype(np.float64),
+    )
+
+
+def _weeks_used(histories: Histories, config: Config, as_of_us: int) -> tuple[Floats, Floats]:
+    rule, n = config.principality, histories.n_customers
+    stream = histories.touchpoints
+    when, customer = stream.occurred_at.unpack(), stream.customer_of_rows()
+    used = activity_rows(histories, config, rule.kinds or config.churn.kinds)
+    used &= (when < as_of_us) & (when >= as_of_us - WEEKS_BACK * WEEK_US) & (stream.known_at() < as_of_us)
+    back = (as_of_us - 1 - when[used]) // WEEK_US  # 0: the week that ends at as_of
+    seen = np.unique(customer[used] * WEEKS_BACK + back)
+    weeks = np.zeros(n)
+    np.maximum.at(weeks, seen // WEEKS_BACK, seen % WEEKS_BACK + 1.0)
+    return np.bincount(seen // WEEKS_BACK, minlength=n).astype(np.float64), weeks
+
+
+def _ledger(histories: Histories, config: Config) -> Ledger:
     ledger = histories.ledgers.get("wallet")
     if ledger is None or "ours" not in ledger.columns:
         missing = "the table `wallet`" if ledger is None else "the column `ours`"
         raise CorredorError(
-            f'[principality] rule = "{rule}" reads which of the wallet is ours, and {missing} is missing. '
-            'Add it to [sources], or use rule = "usage".'
+            f'[principality] rule = "{config.principality.rule}" reads which of the wallet is ours, and '
+            f'{missing} is missing. Add it to [sources], or use rule = "usage".'
         )
-    columns, n = ledger.columns, histories.n_customers
-    when = columns["observed_at"]
-    inside = (when >= low) & (when < high)
-    if known_before is not None:
-        inside &= ledger.known_at < known_before
-    customer = ledger.customer_of_rows()
-    latest = np.full(n, NULL)
-    np.maximum.at(latest, customer[inside], when[inside])
-    rows = np.flatnonzero(inside & (when == latest[customer]))
-    mine = _main_share(ledger, rows, customer, n) if rule == "share" else _first(ledger, rows, customer, n)
-    least = config.principality.threshold if rule == "share" else 0.5
-    value = np.where(np.isnan(mine), -1, (mine >= least - 1e-9).astype(np.int8)).astype(np.int8)
-    return Labels(value, rule)
+    return ledger
 
 
-def _main_share(ledger: Ledger, rows: Ints, customer: Ints, n: int) -> npt.NDArray[np.float64]:
-    """Return our share of the last wallet of each customer; NaN where nothing tells."""
-    empty = np.full(len(customer), np.nan)
-    share, rank = (ledger.columns.get(name, empty) for name in ("share", "rank"))
-    ours = ledger.columns["ours"] == 1
-    providers = np.bincount(customer[rows], minlength=n)
-    stated = np.where(np.isnan(share), wallet_shares(rank, np.maximum(providers, 1)[customer]), share)
-    out = np.full(n, np.nan)
-    seen = rows[~np.isnan(stated[rows])]
-    out[customer[seen]] = 0.0  # a wallet without us in it
-    hit = seen[ours[seen]]
-    out[customer[hit]] = np.bincount(customer[hit], weights=stated[hit], minlength=n)[customer[hit]]
-    return out
+def _numbers_of(ledger: Ledger, name: str, rows: Ints) -> Floats:
+    """Return a column of a wallet's rows as numbers; NaN where there is none."""
+    column = ledger.columns.get(name)
+    if column is None:
+        return np.full(len(rows), np.nan)
+    found = column[rows].astype(np.float64)
+    return np.where(found < 0, np.nan, found)
 
 
-def _first(ledger: Ledger, rows: Ints, customer: Ints, n: int) -> npt.NDArray[np.float64]:
-    """Return 1 where we are put first in the last answer, 0 where another is; NaN where nothing tells."""
-    empty = np.full(len(customer), np.nan)
-    share, rank = (ledger.columns.get(name, empty) for name in ("share", "rank"))
-    place = np.where(np.isnan(rank), -np.nan_to_num(share, nan=0.0), rank)
-    best = np.full(n, np.inf)
-    np.minimum.at(best, customer[rows], place[rows])
-    out = np.full(n, np.nan)
-    out[customer[rows]] = 0.0
-    hit = rows[(place[rows] == best[customer[rows]]) & (ledger.columns["ours"][rows] == 1)]
-    out[customer[hit]] = 1.0
-    return out
+def _most_to_another(
+    ledger: Ledger, rows: Ints, customer: Ints, given: Floats, ours: Floats, n: int
+) -> Floats:
+    """Return the most that any other provider was given over all answers; those unnamed are one."""
+    most = np.zeros(n)
+    others = np.flatnonzero(ours != 1)
+    if not len(others):
+        return most
+    names = ledger.columns.get("provider", np.full(len(ledger.known_at), None, object))[rows][others]
+    _, provider = np.unique(np.array(["" if v is None else str(v) for v in names]), return_inverse=True)
+    some = int(provider.max()) + 1
+    key, place = np.unique(customer[others] * some + provider, return_inverse=True)
+    np.maximum.at(most, key // some, np.bincount(place, weights=given[others]))
+    return most

@@ -38,6 +38,8 @@ def expected_maximum_profit(
     """
     clv, alpha, beta = economy.empc_clv, economy.empc_alpha, economy.empc_beta
     delta, phi = economy.empc_incentive / clv, economy.empc_contact / clv
+    if not len(churned) or (weight is not None and not weight.any()):
+        return float("nan")  # a replicate that drew none of these customers
     tpr, fpr, pi0 = _hull(np.asarray(churned, np.float64), score, weight)
     pi1 = 1.0 - pi0
     if pi0 == 0 or delta >= 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from training.calibration import Calibrator
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Side = Literal["both", "down"]
+"""Which moments count: those that move a prediction most either way, or that lower it most."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,11 @@ def top_moments(
     moment_of_feature: Ints,
     calibrator: Calibrator,
     k: int,
+    side: Side = "both",
 ) -> TopMoments:
     """Return the k moments that moved each prediction most; ties go to the moment that comes first.
+
+    With `side` "down", those that lowered it most come first, and those that raised it, last.
 
     A moment is told by a feature that pushes the same way at least half as hard as the one that
     pushes hardest: the first such in the catalog, which goes from plain to derived, with a known
@@ -62,7 +67,8 @@ def top_moments(
     """
     n = len(moments)
     k = min(k, moments.shape[1])
-    chosen = np.argsort(-np.abs(moments), axis=1, kind="stable")[:, :k]
+    weight = np.abs(moments) if side == "both" else -moments
+    chosen = np.argsort(-weight, axis=1, kind="stable")[:, :k]
     contribution = np.take_along_axis(moments, chosen, axis=1)
     feature = np.empty((n, k), np.int64)
     for j in range(k):
@@ -82,6 +88,7 @@ def global_moments(
     groups: Mapping[str, Sequence[str] | npt.NDArray[Any]],
     *,
     top: int = 12,
+    side: Side = "both",
 ) -> dict[str, Any]:
     """Rank the moments of truth by mean absolute contribution, overall and within groups.
 
@@ -90,24 +97,25 @@ def global_moments(
         keys: the moments' keys.
         groups: name of a grouping ("lifecycle", "segment") -> each snapshot's group; None is left out.
         top: how many each group keeps (a segment's dozen); overall keeps all.
+        side: with "down" only what lowers the score counts: the weight is the mean of that alone.
 
     Returns:
         Plain JSON: `{"overall": [{"moment", "weight", "direction"}, …], "lifecycle": {"new": […], …}}`.
         The weight is the mean of the absolute contributions in log-odds, the direction the mean of
         the signed ones.
     """
-    result: dict[str, Any] = {"overall": _ranked(moments, keys, len(keys))}
+    result: dict[str, Any] = {"overall": _ranked(moments, keys, len(keys), side)}
     for name, labels in groups.items():
         values = np.asarray(labels, object)
         present = sorted({str(v) for v in values if v is not None})
-        result[name] = {level: _ranked(moments[values == level], keys, top) for level in present}
+        result[name] = {level: _ranked(moments[values == level], keys, top, side) for level in present}
     return result
 
 
-def _ranked(moments: Floats, keys: Sequence[str], top: int) -> list[dict[str, Any]]:
+def _ranked(moments: Floats, keys: Sequence[str], top: int, side: Side) -> list[dict[str, Any]]:
     if not len(moments):
         return []
-    weight = np.abs(moments).mean(axis=0)
+    weight = (np.abs(moments) if side == "both" else np.maximum(-moments, 0.0)).mean(axis=0)
     direction = moments.mean(axis=0)
     order = np.argsort(-weight, kind="stable")[:top]
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from features.histories import Histories
 from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.model import Predictor
 from training.quarters import Standing, join, standing_of
-from training.reasons import Floats, Ints, TopMoments, roll_up, top_moments
+from training.reasons import Floats, Ints, Side, TopMoments, roll_up, top_moments
 
 BANDS = ("low", "elevated", "high")
 CHUNK = 4096
@@ -21,18 +22,32 @@ SHORT_HISTORY = 3
 """Below so many known contacts a score is said to rest on a short history."""
 
 
+BOTH_QUESTIONS: Mapping[str, Side] = MappingProxyType({CHURN: "both", PRINCIPALITY: "down"})
+"""Explain what moves the risk of leaving, and what speaks against being the main provider."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The moments behind a question's scores: `base` + the sum of `moments` = its raw score, in log-odds."""
+
+    moments: Floats
+    base: float
+    top: TopMoments
+
+
 @dataclass(frozen=True)
 class Scores:
     """What the model says of some customers at one moment; arrays have one element per customer.
 
-    `customers` are positions in the histories. Arrays of moments and features are there when reasons
-    were asked for; `moments` are contributions in log-odds, `base` + their sum = `raw_scores["churn"]`.
+    `customers` are positions in the histories. Explanations and features are there when reasons were
+    asked for; `moments`, `base` and `top` are those of churn.
     """
 
     customers: Ints
     as_of: int
     churn_probability: Floats
     principality_probability: Floats | None
+    """For whom we are the main provider later, if they stay."""
     raw_scores: Mapping[str, Floats]
     standing: Standing
     """Where each customer stands between satisfaction and switching costs."""
@@ -43,12 +58,37 @@ class Scores:
     unseen_kinds: tuple[str, ...] = ()
     """Kinds of touchpoints that the model has never seen; they counted as `other`."""
     X: npt.NDArray[np.float32] | None = None
-    moments: Floats | None = None
-    base: float = 0.0
-    top: TopMoments | None = None
+    explained: Mapping[str, Explained] = field(default_factory=dict)
+    """By question."""
 
     def __len__(self) -> int:
         return len(self.customers)
+
+    @property
+    def moments(self) -> Floats | None:
+        """Contributions to the risk of leaving by moment, float64[n, n_moments]."""
+        return self.explained[CHURN].moments if CHURN in self.explained else None
+
+    @property
+    def base(self) -> float:
+        """Where the risk of leaving starts from, in log-odds."""
+        return self.explained[CHURN].base if CHURN in self.explained else 0.0
+
+    @property
+    def top(self) -> TopMoments | None:
+        """The moments that moved the risk of leaving most."""
+        return self.explained[CHURN].top if CHURN in self.explained else None
+
+    def probability(self, question: str) -> Floats:
+        """Return the probabilities of a question.
+
+        Raises:
+            ValueError: the model was not asked it.
+        """
+        found = self.churn_probability if question == CHURN else self.principality_probability
+        if found is None:
+            raise ValueError(f"the model does not answer {question}")
+        return found
 
 
 def score(
@@ -58,6 +98,7 @@ def score(
     customers: npt.NDArray[Any] | None = None,
     *,
     reasons: int = 0,
+    explain: Mapping[str, Side] = MappingProxyType({CHURN: "both"}),
 ) -> Scores:
     """Return the probabilities of some customers (all by default), and the moments behind them.
 
@@ -70,6 +111,7 @@ def score(
         as_of_us: the moment of the score, µs UTC.
         customers: positions in the histories.
         reasons: how many moments of truth to give per customer; 0 explains nothing.
+        explain: the questions to give them for, and which moments count (`training.reasons.Side`).
     """
     n = histories.n_customers
     chosen = np.arange(n) if customers is None else np.asarray(customers, np.int64)
@@ -79,20 +121,11 @@ def score(
         some = chosen[low : low + CHUNK]
         everyone = customers is None and len(some) == n
         X = bundle.fitted.snapshots(histories, dates, None if everyone else some)[:, 0]
-        parts.append(_score_rows(bundle, X, reasons))
+        parts.append(_score_rows(bundle, X, reasons, explain if reasons else {}))
     raw = {q: _joined([p.raw[q] for p in parts]) for q in bundle.predictors}
     probability = {q: bundle.predictors[q].calibrator.apply(raw[q]) for q in raw}
     warnings, unseen = _warnings(bundle, histories, as_of_us, chosen)
-    explained: dict[str, Any] = {}
-    if reasons:
-        explained = {
-            "X": _joined([p.X for p in parts]),
-            "moments": _joined([p.moments for p in parts]),
-            "base": parts[0].base,
-            "top": TopMoments(
-                *(_joined([getattr(p.top, name) for p in parts]) for name in TopMoments.__dataclass_fields__)
-            ),
-        }
+    explained = {q: _explained_together([p.explained[q] for p in parts]) for q in parts[0].explained}
     return Scores(
         customers=chosen,
         as_of=as_of_us,
@@ -103,7 +136,8 @@ def score(
         band=bundle.bands.of(probability[CHURN]),
         warnings=warnings,
         unseen_kinds=unseen,
-        **explained,
+        X=_joined([p.X for p in parts]) if reasons else None,
+        explained=explained,
     )
 
 
@@ -129,16 +163,16 @@ class _Part:
     X: npt.NDArray[np.float32]
     raw: dict[str, Floats]
     standing: Standing
-    moments: Floats | None = None
-    base: float = 0.0
-    top: TopMoments | None = None
+    explained: dict[str, Explained]
 
 
-def _score_rows(bundle: Bundle, X: npt.NDArray[np.float32], reasons: int) -> _Part:
-    raw = {}
+def _score_rows(
+    bundle: Bundle, X: npt.NDArray[np.float32], reasons: int, explain: Mapping[str, Side]
+) -> _Part:
+    raw, explained = {}, {}
     standing = standing_of(X, bundle.fitted.names, bundle.satisfaction, bundle.config.quarters)
     for question, predictor in bundle.predictors.items():
-        raw[question], contributions = _score_and_explain(predictor, X, reasons > 0 and question == CHURN)
+        raw[question], contributions = _score_and_explain(predictor, X, question in explain)
         if contributions is not None:
             of_features = contributions[:, :-1]
             moments = roll_up(of_features, bundle.moment_of_feature, len(bundle.moment_keys))
@@ -150,9 +184,18 @@ def _score_rows(bundle: Bundle, X: npt.NDArray[np.float32], reasons: int) -> _Pa
                 bundle.moment_of_feature,
                 predictor.calibrator,
                 reasons,
+                explain[question],
             )
-            explained = moments, float(contributions[0, -1]) if len(X) else 0.0, top
-    return _Part(X, raw, standing, *explained) if reasons else _Part(X, raw, standing)
+            base = float(contributions[0, -1]) if len(X) else 0.0
+            explained[question] = Explained(moments, base, top)
+    return _Part(X, raw, standing, explained)
+
+
+def _explained_together(parts: list[Explained]) -> Explained:
+    top = TopMoments(
+        *(_joined([getattr(p.top, name) for p in parts]) for name in TopMoments.__dataclass_fields__)
+    )
+    return Explained(_joined([p.moments for p in parts]), parts[0].base, top)
 
 
 def _score_and_explain(

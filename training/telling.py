@@ -14,7 +14,7 @@ from features.definition import Feature, Words
 from features.profile import LIFECYCLE
 from features.vocabulary import slug
 from features.words import kind_words
-from training.bundle import Bundle
+from training.bundle import CHURN, Bundle
 from training.evidence import Evidence
 from training.scoring import Scores
 from training.words import LANGUAGES, Language, day_of, number, percent
@@ -32,6 +32,8 @@ _SINGULAR = {
         "providers": "provider",
         "commitments": "commitment",
         "gaps": "gap",
+        "points": "point",
+        "places": "place",
     },
     "es": {
         "contactos": "contacto",
@@ -44,6 +46,8 @@ _SINGULAR = {
         "proveedores": "proveedor",
         "compromisos": "compromiso",
         "intervalos": "intervalo",
+        "puntos": "punto",
+        "puestos": "puesto",
     },
 }
 
@@ -62,28 +66,30 @@ class Reason:
     moment: str
     label: Words
     contribution: float
-    """Log-odds before calibration; positive raises the risk."""
+    """Log-odds before calibration; positive raises the probability."""
     risk: float
+    """Calibrated probability of what is asked: of leaving, or of having us as the main provider."""
     risk_without: float
-    """Calibrated churn probability had this moment contributed nothing."""
+    """The same had this moment contributed nothing."""
     feature: str
     value: float | None
     """The number that the sentence is told by; None when it is not known."""
     sentence: Words
 
 
-def tell_reasons(bundle: Bundle, scores: Scores, element: int) -> tuple[Reason, ...]:
+def tell_reasons(bundle: Bundle, scores: Scores, element: int, question: str = CHURN) -> tuple[Reason, ...]:
     """Return the reasons of one customer of scores that were asked for with `reasons`, strongest first."""
-    if scores.top is None or scores.X is None:
+    if question not in scores.explained or scores.X is None:
         raise ValueError("these scores were made without reasons: call score(…, reasons=k)")
+    top = scores.explained[question].top
     values = dict(zip(bundle.fitted.names, scores.X[element].tolist(), strict=True))
-    risk = float(scores.churn_probability[element])
+    risk = float(scores.probability(question)[element])
     reasons = []
     for m, f, contribution, without in zip(
-        scores.top.moment[element].tolist(),
-        scores.top.feature[element].tolist(),
-        scores.top.contribution[element].tolist(),
-        scores.top.risk_without[element].tolist(),
+        top.moment[element].tolist(),
+        top.feature[element].tolist(),
+        top.contribution[element].tolist(),
+        top.risk_without[element].tolist(),
         strict=True,
     ):
         moment = bundle.moment_keys[m]
@@ -201,7 +207,7 @@ def _fill(feature: Feature, value: float, language: Language, on: AsOf | None) -
     template = feature.sentence.en if language == "en" else feature.sentence.es
     text = _value(feature, value, language, on)
     sentence = template.replace("{value}", text)
-    if text == "1":
+    if text.lstrip("+-") == "1":
         for many, one in _SINGULAR[language].items():
             sentence = re.sub(rf"(?<![\d.,])1 {many}\b", f"1 {one}", sentence)
     return sentence[:1].upper() + sentence[1:]
@@ -215,6 +221,9 @@ def _value(feature: Feature, value: float, language: Language, on: AsOf | None) 
         return day_of(ends, on.zone, language, today=today)
     if feature.unit in ("probability", "share", "0-1"):
         return percent(value, language)
+    if feature.unit in ("change of share", "places"):
+        change = number(100 * value if feature.unit == "change of share" else value, language)
+        return change if value <= 0 else f"+{change}"
     if feature.unit == "log probability":
         return percent(math.exp(value), language)
     if feature.unit in ("log", "log days"):

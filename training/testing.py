@@ -12,7 +12,7 @@ import numpy.typing as npt
 from features.catalog import FittedFeatures
 from features.histories import Histories
 from features.profile import LIFECYCLE
-from training.baselines import as_before, churn_baselines
+from training.baselines import churn_baselines, principality_baselines
 from training.bundle import CHURN
 from training.calibration import probability
 from training.config import Config
@@ -63,12 +63,10 @@ def run_test(
         OURS: fit.predictor.probability(later.X),
         LOGISTIC: probability(fit.pair.logistic.raw_score(later.X)),
     }
-    if question == CHURN:
-        before = histories.known_before(int(later.dates[0]))
-        learnt = train.take(train.churned >= 0)
-        models |= churn_baselines(before, histories, config, learnt, later)
-    else:
-        models["as_before"] = as_before(train, later)
+    before = histories.known_before(int(later.dates[0]))
+    baselines = churn_baselines if question == CHURN else principality_baselines
+    learnt = train.take(train.outcome(question) >= 0)
+    models |= baselines(before, histories, config, learnt, later)
     outcomes = _outcomes(histories, config, later, question)
     was = later.was_principal if question != CHURN else None
     return Test(outcomes, models, groups_of(histories, fitted, later), was)

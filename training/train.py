@@ -75,7 +75,7 @@ def learn(histories: Histories, config: Config, until_us: int) -> Bundle:
         ),
         sample=draw_sample(panel.X, predictors),
         measures=measures,
-        moments=_moments(known, fitted, panel, predictors[CHURN]),
+        moments={q: _moments(known, fitted, panel, q, predictor) for q, predictor in predictors.items()},
         satisfaction=fit_satisfaction(known, config, fitted, panel),
         beats_baselines=beats,
         verdict=verdict,
@@ -149,14 +149,28 @@ def _learn_one(
     return final.predictor, found | {"gate": final.gate.facts() | {"tell_the_date": calendar}}
 
 
-def _moments(known: Histories, fitted: FittedFeatures, panel: Panel, predictor: Predictor) -> dict[str, Any]:
-    """Rank the moments of truth of the newest date's customers, overall and by group."""
-    rows = np.flatnonzero(panel.as_of == panel.as_of.max())
+def _moments(
+    known: Histories, fitted: FittedFeatures, panel: Panel, question: str, predictor: Predictor
+) -> dict[str, Any]:
+    """Rank the moments of truth of the newest date's customers, overall and by group.
+
+    Of principality: what speaks against us among those whose main provider we are, so may lose.
+    """
+    newest_date = panel.as_of == panel.as_of.max()
+    if question == PRINCIPALITY and panel.was_principal is not None:
+        newest_date &= panel.was_principal == 1
+    rows = np.flatnonzero(newest_date)
     if len(rows) > EXPLAINED_ROWS:
         rows = np.sort(np.random.default_rng(0).choice(rows, EXPLAINED_ROWS, replace=False))
     newest = panel.take(rows)
-    keys = sorted({f.moment for f in fitted.features})
-    return global_moments(moments_by_row(fitted, predictor, newest.X), keys, groups_of(known, fitted, newest))
+    if not len(rows):
+        return {}
+    return global_moments(
+        moments_by_row(fitted, predictor, newest.X),
+        sorted({f.moment for f in fitted.features}),
+        groups_of(known, fitted, newest),
+        side="both" if question == CHURN else "down",
+    )
 
 
 def moments_by_row(fitted: FittedFeatures, predictor: Predictor, X: npt.NDArray[np.float32]) -> Floats:

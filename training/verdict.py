@@ -10,6 +10,7 @@ NAMES = {
     "rfm": "RFM logistic regression",
     "bgnbd": "BG/NBD",
     "as_before": "as before",
+    "own_share": "own past share, smoothed",
 }
 
 

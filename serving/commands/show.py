@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,14 @@ WORTH: dict[WorthSource, str] = {
     "spend": "value: spend of the last 365 days, as none is given",
     "none": "no value is known, so the list is sorted by risk",
 }
+TODAY_WORDS = {
+    "principal": "we are their main provider",
+    "secondary": "another is their main provider",
+    "not_known": "their main provider is not known",
+}
+STATES = {"principal": "we are", "secondary": "another is", "not_known": "not known"}
+ENDS = {"principal": "stays, we are it", "secondary": "stays, another is it", "leaves": "leaves"}
+ASKED = {CHURN: "who left", PRINCIPALITY: "for whom we were the main provider, of those who stayed"}
 CHECK, CROSS = "✓", "✗"
 OURS = "corredor"
 MODELS = {
@@ -33,6 +41,7 @@ MODELS = {
     "rfm": "RFM logistic",
     "bgnbd": "BG/NBD",
     "as_before": "as before",
+    "own_share": "own past share, smoothed",
 }
 SHOWN = {
     "auc": "AUC",
@@ -132,7 +141,7 @@ def _tested_lines(measures: Mapping[str, Any]) -> list[str]:
 def show_backtest(found: Backtest) -> None:
     """Print a backtest: every model beside the others, by question, and by date."""
     for question, facts in found.questions.items():
-        what = {CHURN: "who left", PRINCIPALITY: "for whom we were the main provider"}[question]
+        what = ASKED[question]
         _show_models(
             facts["models"],
             f"{what}: {facts['happened']:,} of {facts['snapshots']:,} snapshots at {', '.join(found.dates)}",
@@ -144,6 +153,9 @@ def show_backtest(found: Backtest) -> None:
                 f"who stopped having us as their main provider: {stopping['happened']:,} of "
                 f"{stopping['snapshots']:,}",
             )
+        if "verdict" in facts:
+            say(facts["verdict"])
+    show_drift(found.two_way, found.drift_moments)
     dates = [d for d in found.by_date if CHURN in d]
     say_table(
         ("date", "trained on", "tested on", "left", *("AUC", "log-loss", "lift, first tenth")),
@@ -171,6 +183,33 @@ def show_backtest(found: Backtest) -> None:
     if found.stability is not None:
         say(f"Top three moments of each customer, with other seeds: Jaccard {found.stability:.2f}.")
     say(found.verdict)
+
+
+def show_drift(two_way: Sequence[Mapping[str, Any]], moments: Sequence[Mapping[str, Any]]) -> None:
+    """Print who left and whose main provider we were: expected and happened; and what drift goes with."""
+    if not two_way:
+        return
+    say_table(
+        ("today", "snapshots", "end", "expected", "happened"),
+        [
+            (
+                STATES[row["today"]] if end == "principal" else "",
+                row["snapshots"] if end == "principal" else "",
+                ENDS[end],
+                f"{cell['expected']:,.0f}",
+                f"{cell['happened']:,}",
+            )
+            for row in two_way
+            for end, cell in row["ends"].items()
+        ],
+        title="the main provider today, and what became of it (of those who stayed: where it is known)",
+    )
+    if moments:
+        say_table(
+            ("moment", "drifted", "stayed", "difference"),
+            [(m["moment"], *(f"{m[k]:+.3f}" for k in ("drifted", "stayed", "difference"))) for m in moments],
+            title="what speaks against us where silent drift followed (log-odds; no proof of cause)",
+        )
 
 
 def _cost(measure: Mapping[str, Any]) -> str:
@@ -238,6 +277,13 @@ def list_lines(found: AtRiskList, config: Path, out: Path | None) -> list[str]:
     if s["value_at_risk"] is not None:
         at_risk = f"{s['value_at_risk']:,.0f} of {s['value']:,.0f} {currency} a year at risk"
         lines.append(f"{at_risk} ({WORTH[found.value_source]}).")
+    for row in s["two_way"] or ():
+        if row["today"] == "principal":
+            drifting, leaving = (row["ends"][end]["customers"] for end in ("secondary", "leaves"))
+            lines.append(
+                f"Main provider of {row['customers']:,} today: {leaving:,.0f} of them expected to leave, "
+                f"{drifting:,.0f} to drift away in silence."
+            )
     if out is not None:
         lines.append(f"Wrote {out}: {len(found):,} customers.")
     if len(found):
@@ -254,7 +300,10 @@ def show_explanation(found: dict[str, Any]) -> None:
     )
     say(f"  risk of leaving   {percent(found['churn_probability'])}  ({found['risk']})")
     if found["principality_probability"] is not None:
-        say(f"  main provider     {percent(found['principality_probability'])}")
+        say(f"  main provider     {percent(found['principality_probability'])} if they stay")
+    if two_way := found["two_way"]:
+        say(f"  today             {TODAY_WORDS[two_way['today']]}")
+        say(f"  likely            {two_way['likely_words']} ({percent(max(two_way['ends'].values()))})")
     if found["value"] == found["value"]:
         say(f"  value at risk     {found['value_at_risk']:,.0f} of {found['value']:,.0f} a year")
     say(f"  stage             {found['lifecycle_stage']}")
@@ -267,6 +316,11 @@ def show_explanation(found: dict[str, Any]) -> None:
         say(f"  {k}. {reason['sentence']}")
         say(f"     {reason['label']} {side} the risk: without it {percent(reason['risk_without'])}")
         say(*(f"       · {line}" for line in reason["evidence"]))
+    if two_way and two_way["against"]:
+        say("", "What speaks against being their main provider:")
+        for reason in two_way["against"][:3]:
+            without = percent(reason["probability_without"])
+            say(f"  · {reason['sentence']}  ({reason['label']}: without it {without})")
     say("", "How the model weighs what it knows; it does not prove what causes what.")
 
 

@@ -121,8 +121,8 @@ EMPTY = typed({"customer_id": [], "occurred_at": [], "kind": []})
 
 @st.composite
 def others(draw):
-    """Return small tables of attributes, wallet, surveys and treatments."""
-    tables = {"customers": [], "wallet": [], "switching_costs": [], "treatments": []}
+    """Return small tables of attributes, surveys and treatments."""
+    tables = {"customers": [], "switching_costs": [], "treatments": []}
     for b in draw(rows):
         when = moment(b[1], b[2])
         base = {"customer_id": pick(b[0], *PEOPLE), "recorded_at": recorded(when, b[3])}
@@ -137,12 +137,6 @@ def others(draw):
                 "age": scaled(b[8], 500),
             }
         )
-        wallet = {
-            "observed_at": when,
-            "provider": pick(b[9], "us", "them", None),
-            "share": scaled(b[10], 100),
-        }
-        tables["wallet"].append({**base, **wallet})
         asked = {
             "asked_at": when,
             "facet": pick(b[11], "learning", "economic"),
@@ -304,7 +298,6 @@ def other_facts():
     found = []
     for stream, key, names, measure in (
         ("attributes", "attribute", ("age", "segment", "since"), "number"),
-        ("wallet", "provider", ("us", "them"), "share"),
         ("switching_costs", "facet", ("learning", "economic"), "value"),
         ("treatments", "action", ("call", "gift"), None),
     ):
@@ -312,7 +305,6 @@ def other_facts():
             found += [rows.days_since_last(), rows.days_since_first(), rows.count(30), rows.count()]
             found += [rows.last(measure), rows.answered(measure, 30)] if measure else []
     found += [Rows("attributes", ("attribute", "segment"), ("level", "gold")).days_since_last()]
-    found += [Rows("wallet", ("any", True)).distinct("provider", w) for w in WINDOWS]
     return found + [Rows("treatments", ("arm", "treated")).count(w) for w in WINDOWS]
 
 
@@ -322,5 +314,5 @@ OTHER_PLAN = Plan(OTHERS, tags)
 
 @modest
 @given(others(), dates)
-def test_attributes_wallet_surveys_and_treatments(tables, when):
+def test_attributes_surveys_and_treatments(tables, when):
     assert not disagreement(OTHER_PLAN, {"touchpoints": EMPTY, **tables}, when, OTHERS, 0)

@@ -29,7 +29,7 @@ IDS = HISTORY.customer_ids.to_pylist()
 def test_the_snapshots_are_worth_comparing():
     assert BATCH.shape == (50, len(DATES), len(FEATURES.names))
     known = ~np.isnan(BATCH[:, [0, 1, 2, 4]])
-    assert known.mean() > 0.8 and (known.any(axis=(0, 1))).all()
+    assert known.mean() > 0.7 and known.any(axis=(0, 1)).mean() > 0.99
     varied = [len(np.unique(BATCH[:, 0, f])) > 1 for f in range(BATCH.shape[2])]
     assert np.mean(varied) > 0.9
 

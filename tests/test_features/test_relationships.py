@@ -193,23 +193,18 @@ def test_answers_about_switching_costs_are_told_from_0_to_100():
     assert values(history, ["2026-01-02", "2026-01-07"], *asked) == [[50, 50, None, None], [100, 75, None, 1]]
 
 
-def test_wallets_and_treatments_are_rows_with_a_date():
+def test_treatments_are_rows_with_a_date():
     history = histories(
         BEGUN,
-        wallet="""
-        customer_id observed_at  recorded_at  provider  share
-        ana         2026-01-01   2026-01-04   us        0.6
-        ana         2026-01-02   -            them      0.25
-        """,
         treatments="""
         customer_id assigned_at  action  arm
         ana         2026-01-01   gift    treated
         ana         2026-01-09   gift    control
         """,
     )
-    wallet, gifts = Rows("wallet", ("any", True)), Rows("treatments", ("action", "gift"))
-    known = [wallet.distinct("provider"), wallet.last("share"), gifts.count(5), gifts.days_since_last()]
-    assert values(history, ["2026-01-03", "2026-01-10"], *known) == [[1, 0.25, 1, 2], [2, 0.25, 1, 1]]
+    gifts = Rows("treatments", ("action", "gift"))
+    known = [gifts.count(5), gifts.days_since_last()]
+    assert values(history, ["2026-01-03", "2026-01-10"], *known) == [[1, 2], [1, 1]]
 
 
 def test_the_features_of_switching_costs_tell_the_state():

@@ -118,7 +118,7 @@ def test_declared_signals_survive_the_bundle():
     )
     v = fitted.context.vocabulary
     assert Vocabulary.from_dict(v.to_dict()) == v
-    assert [s.label.es for s in signals(v) if s.declared] == ["prima"]
+    assert [s.label.es for s in signals(v, None) if s.declared] == ["prima"]
 
 
 WORDS = {"en": "premium", "es": "prima"}
@@ -137,12 +137,12 @@ def test_a_facet_can_be_declared_to_speak_of_another_cost():
     fitted = fit_features(history, chosen, ACTIVITY, fit_before=FIT_BEFORE, until=UNTIL)
     assert cost_of("brand") == "emotional"
     assert cost_of("brand", fitted.context.vocabulary) == "psychological"
-    asked = next(s for s in signals(fitted.context.vocabulary) if s.name == "asked_brand")
+    asked = next(s for s in signals(fitted.context.vocabulary, None) if s.name == "asked_brand")
     assert asked.cost == "psychological" and asked.surveyed
 
 
 def test_coverage_is_the_share_of_the_signals_that_is_known():
-    x = signals(replace(VOCABULARY, facets=("brand", "setup"), streams=("switching_costs",)))
+    x = signals(replace(VOCABULARY, facets=("brand", "setup"), streams=("switching_costs",)), None)
     tables = {s.name: percentiles(np.array([0.0, 1.0])) for s in x}
     assert all(isinstance(s, Signal) and s.surveyed for s in x)
     learning = [s for s in x if s.cost == "learning"]
@@ -166,14 +166,13 @@ def test_what_is_by_default_a_signal_is_told_by_the_names_of_the_company():
         groups=(("encounter", "personal"), ("encounter", "remote"), ("direct", False)),
         items=("invoices",),
         streams=("touchpoints", "relationships"),
-        answered={"bond_days": ("meeting",)},
     )
     by_cost = {}
-    for signal in signals(v):
+    for signal in signals(v, None):
         by_cost.setdefault(signal.cost, []).append(signal.name)
     assert by_cost == {
         "emotional": ["referral_count", "indirect_contacts"],
-        "psychological": ["personal_contacts", "bond_days"],
+        "psychological": ["personal_contacts"],
         "learning": [
             *("remote_contacts", "remote_channels", "features_used", "api_integration_count"),
             *("products", "autopay"),

@@ -8,8 +8,9 @@ import pytest
 
 from features.errors import CorredorError
 from features.histories import build_histories
-from serving.batch import FORMULA_STARTS, SCHEMA, at_risk_list, csv_rows, harmless, write_list
+from serving.batch import FORMULA_STARTS, PRINCIPAL_COLUMNS, at_risk_list, csv_rows, harmless, write_list
 from tests.test_training.shop import AS_OF, DAY, START, shop_config, to_histories, trained_shop
+from training.config import Principality
 from training.labels import eligible
 from training.scoring import score
 
@@ -113,7 +114,7 @@ def test_before_all_data_the_list_is_refused_with_the_dates_there_are(shop, conf
 def test_csv_and_parquet_hold_the_same_rows(everyone, tmp_path):
     rows = read_csv(write_list(everyone, tmp_path / "list.csv"))
     table = pq.read_table(write_list(everyone, tmp_path / "list.parquet"))
-    assert list(rows[0]) == table.column_names == SCHEMA.names
+    assert list(rows[0]) == table.column_names == everyone.schema.names
     assert [r["customer_id"] for r in rows] == table["customer_id"].to_pylist()
     assert [float(r["churn_probability"]) for r in rows] == table["churn_probability"].to_pylist()
 
@@ -180,3 +181,54 @@ def test_a_customer_without_a_value_has_none_and_comes_after_those_who_have_one(
     assert valued == sorted(valued, reverse=True)
     assert not all(valued)
     assert np.isfinite([r["churn_probability"] for r in rows]).all()
+
+
+@pytest.fixture(scope="module")
+def two_way(shop, config):
+    asked = config.model_copy(update={"principality": Principality(rule="usage", min_weeks_share=0.5)})
+    return at_risk_list(shop.bundle, shop.histories, asked, AS_OF, everyone=True)
+
+
+def test_where_principality_is_asked_the_list_joins_it_with_leaving(two_way):
+    table = two_way.table()
+    names = [name for name, _ in PRINCIPAL_COLUMNS]
+    assert [name for name in table.column_names if name in names] == names
+    for row in table.to_pylist():
+        churn, principal = row["churn_probability"], row["principality_probability"]
+        if row["principal_today"] == "yes":
+            assert row["drift_probability"] == pytest.approx((1 - churn) * (1 - principal))
+            ends = ((1 - churn) * principal, (1 - churn) * (1 - principal), churn)
+            ways = ("stays_principal", "silent_drift", "leaves_principal")
+            assert row["likely"] == ways[int(np.argmax(ends))]
+        else:
+            assert row["drift_probability"] is None
+            assert row["likely"] in ("becomes_principal", "stays_secondary", "leaves_secondary")
+    assert {row["principal_today"] for row in table.to_pylist()} == {"yes", "no"}
+
+
+def test_the_reasons_of_principality_are_what_speaks_against_it(two_way):
+    table = two_way.table().to_pylist()
+    told = [row for row in table if row["principality_reason_1"]]
+    assert len(told) > len(table) / 2
+    for row in told:
+        assert row["principality_without_1"] >= row["principality_probability"]
+        without = [row[f"principality_without_{k}"] for k in (1, 2, 3)]
+        known = [w for w in without if w is not None]
+        assert known == sorted(known, reverse=True)
+
+
+def test_the_two_way_summary_adds_up(two_way):
+    summary = two_way.summary
+    rows = summary["two_way"]
+    assert sum(row["customers"] for row in rows) == summary["customers"]
+    for row in rows:
+        assert sum(cell["customers"] for cell in row["ends"].values()) == pytest.approx(row["customers"])
+    leaves = sum(row["ends"]["leaves"]["customers"] for row in rows)
+    assert leaves == pytest.approx(summary["expected_leavers"])
+    kept = sum(row["ends"]["principal"]["customers"] for row in rows)
+    assert kept == pytest.approx(summary["expected_principal"])
+
+
+def test_where_principality_is_not_asked_the_list_is_the_plain_one(everyone):
+    assert everyone.summary["two_way"] is None
+    assert not {name for name, _ in PRINCIPAL_COLUMNS} & set(everyone.schema.names)

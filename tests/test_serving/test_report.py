@@ -39,9 +39,11 @@ class Page(HTMLParser):
         self.text += data
 
 
-def report_of(language="en", rename=None):
+def report_of(language="en", rename=None, **sections):
     shop = trained_shop()
-    config = shop_config(Path(), project={"name": "shop", "timezone": "Europe/Madrid", "language": language})
+    config = shop_config(
+        Path(), project={"name": "shop", "timezone": "Europe/Madrid", "language": language}, **sections
+    )
     rng = np.random.default_rng(0)
     p = rng.beta(0.5, 3, 4000)
     drawn = curves(rng.random(4000) < p, p, Value(), value=rng.gamma(2, 100, 4000))
@@ -65,7 +67,10 @@ def report_of(language="en", rename=None):
                 "dates": ["2021-01-03"],
             }
         },
-        moments={"overall": weights, "lifecycle": {"new": weights[:3], "settled": weights[2:5]}},
+        moments={
+            "churn": {"overall": weights, "lifecycle": {"new": weights[:3], "settled": weights[2:5]}},
+            "principality": {"overall": weights[1:4]},
+        },
     )
     rows = [{**r, "customer_id": (rename or {}).get(r["customer_id"], r["customer_id"])} for r in shop.rows]
     histories = to_histories(rows)
@@ -134,6 +139,21 @@ def test_it_puts_the_model_beside_the_baselines(page):
     assert "better than every baseline" in text
     assert "0.860 (0.850 – 0.870)" in text
     assert "recency only" in text
+
+
+def test_it_joins_leaving_with_silent_drift_and_says_what_goes_with_it():
+    html, found, _ = report_of(principality={"rule": "usage", "min_weeks_share": 0.5})
+    text = Page(html).text
+    for row in found.summary["two_way"]:
+        share = row["customers"] / found.summary["customers"]
+        assert f"{row['customers']} customers ({share:.0%})" in text
+    assert "silent drift" in text and "leaves secondary" in text
+    assert "What speaks against us where we are the main provider today" in text
+
+
+def test_without_principality_no_two_way_table_is_shown(page):
+    assert page[1].summary["two_way"] is None
+    assert "silent drift" not in Page(page[0]).text
 
 
 def test_hostile_names_stay_text():

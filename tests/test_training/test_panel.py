@@ -53,7 +53,8 @@ def test_rows_are_the_eligible_customers_with_their_outcomes_and_features(shop):
         assert (panel.churned[rows] == churn_labels(histories, config, date).value[who]).all()
         alone = fitted.snapshots(histories, [date], who)[:, 0]
         assert panel.X[rows].tobytes() == alone.tobytes()
-    assert set(np.unique(panel.principal)) == {0, 1}
+    assert set(panel.principal[panel.churned == 0].tolist()) == {0, 1}
+    assert (panel.principal[panel.churned == 1] == -1).all()  # of those who left it is not asked
 
 
 def test_snapshots_do_not_change_when_the_future_does(shop):

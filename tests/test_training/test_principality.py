@@ -3,7 +3,7 @@ import pytest
 from features.errors import CorredorError
 from tests.literals import at, histories
 from training.config import Config
-from training.principality import principality_labels, principals, wallet_shares
+from training.principality import own_shares, principality_labels, principals
 
 SHOP = """
 customer_id  occurred_at  kind      item
@@ -90,8 +90,6 @@ bea          2026-02-10   no    1
 
 
 def test_ranks_become_shares_by_the_wallet_allocation_rule():
-    shares = wallet_shares([1.0, 2.0, 3.0], [3.0, 3.0, 3.0])
-    assert shares == pytest.approx([0.5, 1 / 3, 1 / 6])
     shop = histories(SHOP, wallet=RANKS)
     assert principality_labels(shop, config(rule="share", threshold=0.5), AS_OF, AS_OF).value.tolist() == [
         *(1, 0, -1, -1)
@@ -115,3 +113,65 @@ def test_the_state_on_the_day_reads_nothing_from_the_day_on():
     today = principals(histories(SHOP), rule, AS_OF, AS_OF).value
     assert today[[0, 1]].tolist() == [1, 1] and today[2] == 0
     assert principals(before, rule, AS_OF, AS_OF).value[[0, 1]].tolist() == [1, 1]
+
+
+BASKETS = """
+customer_id  observed_at  provider  ours  share
+ana          2026-02-02   us        yes   1
+ana          2026-02-03   them      no    1
+ana          2026-02-04   others    no    1
+ana          2026-02-05   us        yes   1
+bea          2026-02-02   us        yes   1
+bea          2026-02-03   us        yes   1
+bea          2026-02-04   them      no    1
+carl         2026-02-02   them      no    1
+carl         2026-02-03   them      no    1
+carl         2026-02-04   us        yes   1
+"""
+
+
+def test_all_wallets_of_the_window_together_tell_share_and_first():
+    shop = histories(SHOP, wallet=BASKETS)
+    share = config(rule="share", threshold=0.6, wallets="all")
+    assert principality_labels(shop, share, AS_OF, AS_OF).value.tolist() == [0, 1, 0, -1]
+    # two of ana's four were ours and no other had more than one
+    first = config(rule="declared", wallets="all")
+    assert principality_labels(shop, first, AS_OF, AS_OF).value.tolist() == [1, 1, 0, -1]
+    last = config(rule="declared")
+    assert principality_labels(shop, last, AS_OF, AS_OF).value.tolist() == [1, 0, 1, -1]
+
+
+def test_with_all_wallets_the_state_today_is_that_of_the_window_before():
+    first = config(rule="declared", wallets="all")
+    shop = histories(SHOP, wallet=BASKETS)
+    assert principals(shop, first, at("2026-02-06"), AS_OF).value.tolist() == [1, 1, 0, -1]
+    assert principals(shop, first, at("2026-03-20"), AS_OF).value.tolist() == [-1] * 4
+
+
+def test_equals_ahead_of_all_others_are_both_first():
+    tied = """
+    customer_id  observed_at  ours  rank
+    ana          2026-02-10   yes   1
+    ana          2026-02-10   no    1
+    bea          2026-02-10   yes   3
+    """
+    shop = histories(SHOP, wallet=tied)
+    assert principality_labels(shop, config(rule="declared"), AS_OF, AS_OF).value.tolist() == [1, 0, -1, -1]
+    # 5/12 each, were there a third; of two with equal ranks each has half
+    half = config(rule="share", threshold=0.5)
+    assert principality_labels(shop, half, AS_OF, AS_OF).value.tolist() == [1, -1, -1, -1]
+
+
+def test_the_own_share_so_far_is_what_was_given_of_what_was_seen():
+    shop = histories(SHOP, wallet=BASKETS)
+    x, n = own_shares(shop, config(rule="declared"), at("2026-02-05"))
+    assert x.tolist() == [1, 2, 1, 0] and n.tolist() == [3, 3, 3, 0]
+    shop = histories(SHOP, wallet=WALLET)
+    x, n = own_shares(shop, config(rule="share"), at("2026-03-01"))
+    assert x == pytest.approx([1.1, 0.9, 0, 0]) and n.tolist() == [2, 2, 1, 0]
+
+
+def test_the_own_share_of_use_is_weeks_with_use_since_the_first():
+    x, n = own_shares(histories(SHOP), config(rule="usage"), at("2026-02-02"))
+    # ana bought 4 weeks before the day and not since, bea too; carl in the last week; zoe not yet
+    assert x.tolist() == [1, 1, 1, 0] and n.tolist() == [4, 4, 1, 0]

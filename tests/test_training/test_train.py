@@ -62,7 +62,7 @@ def test_a_bundle_tells_what_it_was_trained_on_and_how_it_was_tested():
     assert set(bundle.predictors) == {CHURN, PRINCIPALITY}
     for question, others in (
         (CHURN, {"logistic", "recency", "rfm", "bgnbd"}),
-        (PRINCIPALITY, {"logistic", "as_before"}),
+        (PRINCIPALITY, {"logistic", "as_before", "own_share"}),
     ):
         measures = bundle.measures[question]
         assert set(measures["models"]) == {"corredor", *others}
@@ -70,7 +70,7 @@ def test_a_bundle_tells_what_it_was_trained_on_and_how_it_was_tested():
         low, high = measures["models"]["corredor"]["auc"]["interval"]
         assert low <= measures["models"]["corredor"]["auc"]["value"] <= high
     assert bundle.measures[PRINCIPALITY]["stopping"]["models"]["corredor"]["auc"]["value"] > 0.5
-    assert bundle.moments["overall"] and bundle.moments["lifecycle"]
+    assert bundle.moments["churn"]["overall"] and bundle.moments["churn"]["lifecycle"]
     assert bundle.verdict.endswith(".")
 
 

@@ -1,0 +1,309 @@
+"""The compiled walk along each customer's way: what it writes beside each contact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from features.contract import OUTCOMES
+from features.journeys import US_PER_DAY
+from features.streams import NULL
+
+STATES = len(OUTCOMES) + 1
+"""How a contact can have ended, not telling included."""
+_DONE, _, _FAILED, _TRANSFERRED, _OPEN = range(1, STATES)
+REPEAT_DAYS = 7
+"""The same kind of contact again within so many days is a repeat."""
+USUAL_OF = 5
+"""What is usual for the customer is the median of so many amounts of a kind: one surge does not raise it."""
+STEPS = {
+    "step_days": 1_000,
+    "step_ratio": 1_000,
+    "step_late": 1,
+    "surprise": 1_000,
+    "repeat": 1,
+    "back": 1,
+    "hop": 1,
+    "transfer": 1,
+    "friction": 1,
+    "steps": 1,
+    "failed": 1,
+    "recovered": 1,
+    "deviations": 1,
+    "double": 1,
+    "unrecovered_since": 1_000,
+    "open_matters": 1,
+    "open_since": 1_000,
+    "due": 1_000,
+    "amount_ratio": 1_000,
+    "surge": 1_000,
+    "agent_changed": 1,
+    "conflict": 1,
+    "bond_since": 1_000,
+    "agent_quality": 1_000,
+    "team_quality": 1_000,
+    "lead_on": 1_000,
+}
+"""What is said of a row, and the whole multiples it is counted in; `…_since` and `due`: days since 1970."""
+(
+    STEP_DAYS, STEP_RATIO, STEP_LATE, SURPRISE, REPEAT, BACK, HOP, TRANSFER, FRICTION, LENGTH, FAILED,
+    RECOVERED, DEVIATIONS, DOUBLE, UNRECOVERED_SINCE, OPEN_MATTERS, OPEN_SINCE, DUE, AMOUNT_RATIO, SURGE,
+    AGENT_CHANGED, CONFLICT, BOND_SINCE, AGENT_QUALITY, TEAM_QUALITY, LEAD_ON,
+) = range(len(STEPS))  # fmt: skip
+BY_KIND = ("opened", "waiting", "overdue", "passed")
+"""Moments by kind, such as `opened@claim`, in days since 1970: since when a matter is open that the kind
+began, or waits after the kind; when the time of a matter that it began, and is open, is up; when it was up
+for the last one that was closed too late."""
+DAY_SCALE = 1_000
+MOST_BACK = 64
+"""How many contacts back a journey is searched for an earlier failure of the same kind."""
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _quality(sums: Any, prior: float, person: int, own: Any) -> int:
+    """Return the shrunk mean impression that a person left on other customers, in thousandths of a point."""
+    n = sums[1, person] - own[1, person]
+    if n <= 0:
+        return 0
+    return int(np.rint(10.0 * (sums[0, person] - own[0, person]) / (n + prior)))
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _days(moment: int) -> int:
+    """Return a moment as thousandths of days since 1970."""
+    return int(moment * DAY_SCALE // US_PER_DAY)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _put(out: Any, places: Any, name: int, row: int, value: int) -> None:
+    """Write a number of a row, if it is asked for."""
+    if places[name] >= 0:
+        out[places[name], row] = value
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _drop(some: Any, n: int, journey: int) -> int:
+    """Take a journey out of the first n of a list; return how many are left."""
+    for k in range(n):
+        if some[k] == journey:
+            some[k] = some[n - 1]
+            return n - 1
+    return n
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _state(
+    out: Any, places: Any, by_kind: Any, row: int, waiting: Any, n_waiting: int, hurt: Any, n_hurt: int,
+    started: Any, begun_with: Any, ended: Any, end_state: Any, failed_at: Any, due: Any, passed: Any,
+    matter_due: Any,
+) -> None:  # fmt: skip
+    """Write how things stand after a row: matters that are open, failures not made up for."""
+    _put(out, places, OPEN_MATTERS, row, n_waiting)
+    if n_hurt:
+        since = failed_at[hurt[0]]
+        for k in range(1, n_hurt):
+            since = min(since, failed_at[hurt[k]])
+        _put(out, places, UNRECOVERED_SINCE, row, _days(since))
+    if n_waiting:
+        since, soonest = started[waiting[0]], NULL
+        for k in range(n_waiting):
+            j = waiting[k]
+            since = min(since, started[j])
+            at = ended[j] + due[end_state[j]]
+            soonest = at if soonest == NULL else min(soonest, at)
+        _put(out, places, OPEN_SINCE, row, _days(since))
+        _put(out, places, DUE, row, _days(soonest))
+    for b in range(by_kind.shape[0]):
+        what, kind, oldest = by_kind[b, 0], by_kind[b, 1], NULL
+        if what == 3:
+            oldest = passed[kind]
+        else:
+            for k in range(n_waiting):
+                j = waiting[k]
+                at = NULL
+                if what == 1:
+                    if end_state[j] // STATES == kind:
+                        at = ended[j]
+                elif begun_with[j] == kind:
+                    at = started[j] + (0 if what == 0 else matter_due[kind])
+                if at != NULL:
+                    oldest = at if oldest == NULL else min(oldest, at)
+        if oldest != NULL:
+            out[by_kind[b, 2], row] = _days(oldest)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def walk_path(
+    offsets: Any, moment: Any, order: Any, previous: Any, journey: Any, contacts: Any, contact: Any,
+    opens: Any, case: Any, agent: Any, team: Any, amount: Any, below: Any, impression: Any, early: Any,
+    lead_on: Any, waits: Any, due: Any, matter_due: Any, usual: Any, late: Any, surprise: Any, surge: Any,
+    answer_mean: Any, agent_sums: Any, agent_prior: float, team_sums: Any, team_prior: float,
+    places: Any, by_kind: Any, out: Any,
+) -> None:  # fmt: skip
+    """Write what each row was; see `STEPS` for the names and `Paths` for the tables."""
+    n_kinds = surge.size
+    longest = 0
+    for c in range(offsets.size - 1):
+        longest = max(longest, offsets[c + 1] - offsets[c])
+    # of each journey: when and with what it began, its last contact, whether it waits, failures not made up
+    started = np.zeros(longest, np.int64)
+    begun_with = np.zeros(longest, np.int64)
+    ended = np.zeros(longest, np.int64)
+    end_state = np.zeros(longest, np.int64)
+    length = np.zeros(longest, np.int64)
+    pending = np.zeros(longest, np.int64)
+    failed_at = np.zeros(longest, np.int64)
+    waiting = np.zeros(longest, np.int64)
+    hurt = np.zeros(longest, np.int64)
+    failed_row = np.zeros(moment.size, np.int8)
+    # of each kind: its last contact, its usual amount, who served it, and since when
+    last_of_kind = np.full(n_kinds, NULL)
+    row_of_kind = np.full(n_kinds, -1)
+    amounts = np.zeros((n_kinds, USUAL_OF), np.int64)
+    n_amounts = np.zeros(n_kinds, np.int64)
+    passed = np.full(n_kinds, NULL)
+    agent_of_kind = np.full(n_kinds, NULL)
+    bond = np.full(n_kinds, NULL)
+    own = np.zeros((2, agent_sums.shape[1]), np.int64)
+    own_team = np.zeros((2, team_sums.shape[1]), np.int64)
+    for c in range(offsets.size - 1):
+        low, high = offsets[c], offsets[c + 1]
+        n_waiting, n_hurt, loose = 0, 0, -1
+        last_of_kind[:], row_of_kind[:], agent_of_kind[:], bond[:] = NULL, -1, NULL, NULL
+        n_amounts[:], passed[:] = 0, NULL
+        for i in range(low, high if impression.size else low):
+            if impression[i] != NULL and early[i]:
+                said = impression[i] - answer_mean[contacts[0, contact[i]]]
+                if agent.size and agent[i] != NULL:
+                    own[0, agent[i]] += said
+                    own[1, agent[i]] += 1
+                if team.size and team[i] != NULL:
+                    own_team[0, team[i]] += said
+                    own_team[1, team[i]] += 1
+        for i in range(low, high):
+            row = order[i]
+            j = journey[row]
+            if opens.size and opens[row] == 0:
+                _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
+                       ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
+                continue
+            kind, how, channel = (
+                contacts[0, contact[row]],
+                contacts[1, contact[row]],
+                contacts[2, contact[row]],
+            )
+            now, before = moment[row], previous[row]
+            friction = 0
+            # the step from the contact before it in the journey
+            came_from = n_kinds if before < 0 else contacts[0, contact[before]]
+            _put(out, places, SURPRISE, row, surprise[came_from, kind])
+            _put(out, places, LEAD_ON, row, int(np.rint(1000.0 * lead_on[kind * STATES + how])))
+            if before < 0:
+                started[j], begun_with[j], length[j], pending[j] = now, kind, 0, 0
+                ended[j] = now - 1
+                _put(out, places, TRANSFER, row, 1 if how == _TRANSFERRED else 0)
+                if case.size == 0 or case[row] == NULL:
+                    if loose >= 0:  # the matter before it went no further
+                        n_waiting = _drop(waiting, n_waiting, loose)
+                        n_hurt = _drop(hurt, n_hurt, loose)
+                    loose = j
+            else:
+                apart = now - moment[before]
+                if apart >= 0:
+                    _put(out, places, STEP_DAYS, row, _days(apart))
+                    middle = usual[came_from, kind]
+                    if middle > 0:
+                        ratio = np.log((apart + 3.6e9) / (middle + 3.6e9))  # an hour keeps it finite
+                        _put(out, places, STEP_RATIO, row, int(np.rint(1000.0 * ratio)))
+                        slow = 1 if apart > late[came_from, kind] else 0
+                        _put(out, places, STEP_LATE, row, slow)
+                        friction += slow
+                started[j] = min(started[j], now)
+                was = contacts[2, contact[before]]
+                hop = 1 if channel >= 0 and was >= 0 and channel != was else 0
+                _put(out, places, HOP, row, hop)
+                handed = how == _TRANSFERRED
+                if team.size and team[row] != NULL and team[before] != NULL and team[row] != team[before]:
+                    handed = True
+                _put(out, places, TRANSFER, row, 1 if handed else 0)
+                # the same matter has seen this kind before, and something else in between
+                seen = row_of_kind[kind]
+                back = 1 if seen >= 0 and seen != before and journey[seen] == j else 0
+                _put(out, places, BACK, row, back)
+                friction += back + hop + (1 if handed else 0)
+            length[j] += 1
+            _put(out, places, LENGTH, row, length[j])
+            again = last_of_kind[kind]
+            repeat = 1 if again != NULL and 0 <= now - again <= REPEAT_DAYS * US_PER_DAY else 0
+            _put(out, places, REPEAT, row, repeat)
+            last_of_kind[kind] = now if again == NULL else max(again, now)
+            row_of_kind[kind] = row
+            # failures, and what made up for them
+            failed = how == _FAILED or below[row] > 0
+            _put(out, places, FAILED, row, 1 if failed else 0)
+            if failed:
+                failed_row[row] = 1
+                friction += 1
+                second, b, far = 0, before, 0
+                while b >= 0 and far < MOST_BACK and pending[j] > 0:
+                    if failed_row[b] and contacts[0, contact[b]] == kind:
+                        second = 1
+                        break
+                    b = previous[b]
+                    far += 1
+                _put(out, places, DOUBLE, row, second)
+                if pending[j] == 0:
+                    failed_at[j] = now
+                    hurt[n_hurt] = j
+                    n_hurt += 1
+                pending[j] += 1
+                _put(out, places, DEVIATIONS, row, pending[j])
+            elif how == _DONE and pending[j] > 0:
+                _put(out, places, RECOVERED, row, 1)
+                pending[j] = 0
+                n_hurt = _drop(hurt, n_hurt, j)
+            _put(out, places, FRICTION, row, friction)
+            # whether the matter waits for what comes next; a record that comes late does not end a later one
+            if now >= ended[j]:
+                ended[j], end_state[j] = now, kind * STATES + how
+                left = _drop(waiting, n_waiting, j)
+                if how == _OPEN or (case.size and case[row] != NULL and waits[end_state[j]]):
+                    waiting[left] = j
+                    left += 1
+                elif left < n_waiting:
+                    first = begun_with[j]
+                    if matter_due[first] >= 0 and now > started[j] + matter_due[first]:
+                        passed[first] = max(passed[first], started[j] + matter_due[first])
+                n_waiting = left
+            # amounts against the customer's own
+            if amount[row] != NULL and amount[row] > 0:
+                n = min(n_amounts[kind], USUAL_OF)
+                if n >= 2:
+                    middle = np.median(amounts[kind, :n])
+                    ratio = int(np.rint(1000.0 * np.log(amount[row] / middle)))
+                    _put(out, places, AMOUNT_RATIO, row, ratio)
+                    if surge[kind] >= 0:
+                        _put(out, places, SURGE, row, ratio if ratio > surge[kind] else 0)
+                amounts[kind, n_amounts[kind] % USUAL_OF] = amount[row]
+                n_amounts[kind] += 1
+            # who served
+            if agent.size and agent[row] != NULL:
+                if agent_of_kind[kind] != NULL:
+                    _put(out, places, AGENT_CHANGED, row, 0 if agent_of_kind[kind] == agent[row] else 1)
+                if agent_of_kind[kind] != agent[row]:
+                    bond[kind] = now
+                agent_of_kind[kind] = agent[row]
+                _put(out, places, CONFLICT, row, 1 if failed or how == _TRANSFERRED else 0)
+                _put(out, places, BOND_SINCE, row, _days(bond[kind]))
+                _put(out, places, AGENT_QUALITY, row, _quality(agent_sums, agent_prior, agent[row], own))
+            if team.size and team[row] != NULL:
+                _put(out, places, TEAM_QUALITY, row, _quality(team_sums, team_prior, team[row], own_team))
+            _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
+                   ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
+        for i in range(low, high if impression.size else low):
+            if agent.size and agent[i] != NULL:
+                own[0, agent[i]] = own[1, agent[i]] = 0
+            if team.size and team[i] != NULL:
+                own_team[0, team[i]] = own_team[1, team[i]] = 0
