@@ -89,11 +89,6 @@ def _held(context: Context) -> Iterator[Feature]:
             *("free of commitment for {value} days", "sin permanencia desde hace {value} días"),
         ),
     ]
-    names = {
-        s.name
-        for s in signals(context.vocabulary, context.population.paths)
-        if s.name in context.population.signals
-    }
     for change, en, es in (
         ("benefit", "the benefits accrued last to {value}", "las ventajas acumuladas duran hasta el {value}"),
         ("discounted", "the discount ends on {value}", "el descuento termina el {value}"),
