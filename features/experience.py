@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from features.definition import Context, Feature, Words
-from features.expressions import Expr, Rows
-from features.vocabulary import slug
-from features.words import SCORES, Phrase, kind_words
+from features.expressions import Expr, Rows, coalesce, lift, unknown
+from features.impressions import EVERY, LONG, RECENT, USUAL, by_kind, by_stage, endings, faded_mean
+from features.words import SCORES, Phrase
 
-RECENT, USUAL, LONG = 30.0, 90.0, 240.0
-"""Half-lives, in days, of what is lately, usually and long since felt."""
-EVERY = Rows("touchpoints", ("any", True))
+PARTS = ("effective", "easy", "enjoyable")
+"""What the experience index is made of."""
 DIRECT = Rows("touchpoints", ("direct", True))
 
 
@@ -21,17 +20,15 @@ def define(context: Context) -> Iterator[Feature]:
     for measure, label in SCORES.items():
         if measure in v.answered:
             yield from _answers(context, measure, label)
+    if set(PARTS) <= set(v.answered):
+        yield from _index(context)
     if "perceived" in v.answered:
         yield from _gaps(context)
     if v.promises("promised_minutes") and "wait_minutes" in v.answered:
         yield from _promises(context)
-    yield from _kinds(context)
-    yield from _ends(context)
-
-
-def faded_mean(rows: Rows, measure: str, half_life: float) -> Expr:
-    """Return the mean of a measure, each answer counting half after every half-life."""
-    return rows.decayed(measure, half_life) / rows.decayed(f"has:{measure}", half_life)
+    yield from by_kind(context)
+    yield from by_stage(context)
+    yield from endings(context)
 
 
 def _answers(context: Context, measure: str, label: Phrase) -> Iterator[Feature]:
@@ -85,6 +82,43 @@ def _answers(context: Context, measure: str, label: Phrase) -> Iterator[Feature]
         "experience.response",
         Words(f"{label.en}: asked {{value}} days ago", f"{label.es}: respondió hace {{value}} días"),
     )
+
+
+def parts() -> list[Feature]:
+    """Return what the experience index weighs: the usual answer to each of its parts."""
+    words = Words("{value}", "{value}")
+    return [
+        Feature(part, faded_mean(EVERY, part, USUAL), "0-10", "experience.index", words) for part in PARTS
+    ]
+
+
+def _weighed(weights: tuple[float, ...], half_life: float) -> Expr:
+    """Return the weighted mean of the parts that are known."""
+    total, weight = lift(0.0), lift(0.0)
+    for part, w in zip(PARTS, weights, strict=True):
+        usual = faded_mean(EVERY, part, half_life)
+        total, weight = total + w * coalesce(usual, 0.0), weight + w * (1.0 - unknown(usual))
+    return total / weight
+
+
+def _index(context: Context) -> Iterator[Feature]:
+    """Yield the experience index: effective, easy, enjoyable, weighed by what they did to churn."""
+    weights = context.population.experience
+    label, source = SCORES["experience_index"], "weights fitted to churn on the early dates of the panel"
+    change = _weighed(weights, RECENT) - _weighed(weights, LONG)
+    found: list[tuple[str, Expr, str, int, str, str]] = [
+        (
+            *("experience_index_usual", _weighed(weights, USUAL), "0-10", -1),
+            *(f"{label.en}: {{value}} on average", f"{label.es}: {{value}} de media"),
+        ),
+        (
+            *("experience_index_change", change, "points", -1),
+            f"{label.en}: {{value}} points against before",
+            f"{label.es}: {{value}} puntos frente a lo de antes",
+        ),
+    ]
+    for name, expression, unit, direction, en, es in found:
+        yield Feature(name, expression, unit, "experience.index", Words(en, es), direction, source=source)
 
 
 def _gaps(context: Context) -> Iterator[Feature]:
@@ -193,114 +227,3 @@ def _promises(context: Context) -> Iterator[Feature]:
         Words("a promise was broken {value} days ago", "hace {value} días que se incumplió una promesa"),
         direction=-1,
     )
-
-
-def _kinds(context: Context) -> Iterator[Feature]:
-    """Yield how each kind of contact was lived: its satisfaction, its failures, its waits."""
-    v, half = context.vocabulary, context.nearest_window(182)
-    for kind in v.kinds:
-        rows, label = Rows("touchpoints", ("kind", kind)), kind_words(kind, v)
-        if len(v.kinds) == 1:
-            continue  # it would say again what is said of all contacts
-        if kind in v.answered.get("satisfaction", ()):
-            yield Feature(
-                f"{slug(kind)}_satisfaction_usual",
-                faded_mean(rows, "satisfaction", USUAL),
-                "0-10",
-                f"{slug(kind)}.experience",
-                Words(f"{label.en}: satisfaction {{value}}", f"{label.es}: satisfacción {{value}}"),
-                direction=-1,
-            )
-        if kind in v.answered.get("perceived", ()) and (
-            "adequate" in v.answered or v.facts[kind].adequate is not None
-        ):
-            yield Feature(
-                f"{slug(kind)}_failures_{half}d",
-                rows.total("below_adequate", half),
-                "contacts",
-                f"{slug(kind)}.experience",
-                Words(
-                    f"{label.en}: {{value}} below what is accepted in {half} days",
-                    f"{label.es}: {{value}} por debajo de lo aceptable en {half} días",
-                ),
-                direction=1,
-            )
-            yield Feature(
-                f"{slug(kind)}_adequacy_last",
-                rows.answer("adequacy"),
-                "points",
-                f"{slug(kind)}.experience",
-                Words(
-                    f"{label.en}: the last was {{value}} points from what is accepted",
-                    f"{label.es}: la última vez, a {{value}} puntos de lo aceptable",
-                ),
-                direction=-1,
-            )
-        if kind in v.answered.get("wait_minutes", ()) and v.facts[kind].promised_minutes is not None:
-            yield Feature(
-                f"{slug(kind)}_days_since_promise_broken",
-                rows.days_since_answer("only:wait_excess"),
-                "days",
-                f"{slug(kind)}.wait",
-                Words(
-                    f"{label.en}: waited longer than promised {{value}} days ago",
-                    f"{label.es}: esperó más de lo prometido hace {{value}} días",
-                ),
-                direction=-1,
-            )
-            yield Feature(
-                f"{slug(kind)}_wait_excess_felt",
-                rows.decayed("wait_excess", USUAL),
-                "minutes",
-                f"{slug(kind)}.wait",
-                Words(
-                    f"{label.en}: {{value}} minutes beyond the promise, the latest counting most",
-                    f"{label.es}: {{value}} minutos más de lo prometido; lo último pesa más",
-                ),
-                direction=1,
-            )
-        if kind in v.answered.get("wait_minutes", ()):
-            yield Feature(
-                f"{slug(kind)}_wait_last",
-                rows.answer("wait_minutes"),
-                "minutes",
-                f"{slug(kind)}.wait",
-                Words(
-                    f"{label.en}: waited {{value}} minutes the last time",
-                    f"{label.es}: esperó {{value}} minutos la última vez",
-                ),
-                direction=1,
-            )
-            yield Feature(
-                f"{slug(kind)}_wait_usual",
-                faded_mean(rows, "wait_minutes", USUAL),
-                "minutes",
-                f"{slug(kind)}.wait",
-                Words(
-                    f"{label.en}: {{value}} minutes of waiting", f"{label.es}: {{value}} minutos de espera"
-                ),
-                direction=1,
-            )
-
-
-def _ends(context: Context) -> Iterator[Feature]:
-    """Yield how long ago a contact ended badly."""
-    words = {
-        "failed": Phrase("failed", "que falló"),
-        "abandoned": Phrase("was abandoned", "que se abandonó"),
-        "transferred": Phrase("was passed on", "que se derivó"),
-        "open": Phrase("was left open", "que quedó abierto"),
-    }
-    for outcome in context.vocabulary.outcomes:
-        if outcome in words:
-            label = words[outcome]
-            yield Feature(
-                f"days_since_{slug(outcome)}",
-                Rows("touchpoints", ("outcome", outcome)).days_since_last(),
-                "days",
-                "contact.outcome",
-                Words(
-                    f"the last contact that {label.en} was {{value}} days ago",
-                    f"hace {{value}} días del último contacto {label.es}",
-                ),
-            )

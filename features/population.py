@@ -44,6 +44,7 @@ class Population:
     dropout: r, alpha, a, b of BG/NBD, time in days.
     signals: signal of a switching cost -> its percentiles in the population.
     paths: what is usual on the company's ways.
+    experience: weights of needs met, ease and enjoyment in the experience index; they sum to 1.
     wallet: a, b of the beta from which customers' shares of wallet are drawn.
     """
 
@@ -54,6 +55,7 @@ class Population:
     signals: Mapping[str, Percentiles] = field(default_factory=dict)
     paths: Paths | None = None
     wallet: tuple[float, float] = NOT_FITTED
+    experience: tuple[float, ...] = (1 / 3, 1 / 3, 1 / 3)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as JSON values."""
@@ -65,6 +67,7 @@ class Population:
             "signals": {name: [list(part) for part in table] for name, table in self.signals.items()},
             "paths": None if self.paths is None else self.paths.to_dict(),
             "wallet": list(self.wallet),
+            "experience": list(self.experience),
         }
 
     @classmethod
@@ -76,7 +79,9 @@ class Population:
         signals = {name: (tuple(edges), tuple(shares)) for name, (edges, shares) in d["signals"].items()}
         paths = None if d["paths"] is None else Paths.from_dict(d["paths"])
         wallet = (float(d["wallet"][0]), float(d["wallet"][1]))
-        return cls(rates, gaps, (r, alpha, a, b), int(d["customers"]), signals, paths, wallet)
+        return cls(
+            rates, gaps, (r, alpha, a, b), int(d["customers"]), signals, paths, wallet, tuple(d["experience"])
+        )
 
 
 def fading(half_life: float, days: Expr) -> Expr:

@@ -43,6 +43,8 @@ ASPECTS = {
     "late": Phrase("slow steps", "pasos lentos"),
     "place": Phrase("where things stand", "en qué punto está"),
     "wallet": Phrase("share of the wallet", "parte de su gasto"),
+    "stage": Phrase("stages of the relationship", "etapas de la relación"),
+    "index": Phrase("needs met, ease and enjoyment", "necesidades cubiertas, facilidad y agrado"),
 }
 SCORES = {
     "satisfaction": Phrase("satisfaction", "satisfacción"),
@@ -51,6 +53,7 @@ SCORES = {
     "effective": Phrase("needs met", "necesidades cubiertas"),
     "easy": Phrase("ease", "facilidad"),
     "enjoyable": Phrase("enjoyment", "agrado"),
+    "experience_index": Phrase("experience index", "índice de experiencia"),
     "tangibles": Phrase("tangibles", "elementos tangibles"),
     "reliability": Phrase("reliability", "fiabilidad"),
     "responsiveness": Phrase("responsiveness", "capacidad de respuesta"),
@@ -58,6 +61,15 @@ SCORES = {
     "empathy": Phrase("empathy", "empatía"),
 }
 """What surveys ask, 0 to 10, as people call it."""
+STAGES = {
+    "inform": Phrase("getting to know us", "información"),
+    "advise": Phrase("advice", "asesoramiento"),
+    "buy": Phrase("buying", "compra"),
+    "use": Phrase("using", "uso"),
+    "after-sales": Phrase("after the sale", "posventa"),
+    "leave": Phrase("leaving", "salida"),
+}
+"""The stages of the relationship, as people call them."""
 GROUPS = {
     "contact": Phrase("contacts", "contactos"),
     "impulse": Phrase("contacts from us", "contactos nuestros"),

@@ -13,6 +13,7 @@ from features.histories import Histories
 from training.bundle import CHURN, PRINCIPALITY, Bands, Bundle, Window, draw_sample
 from training.config import Config
 from training.curves import curves
+from training.experience import with_experience
 from training.fitting import (
     Fit,
     check_enough,
@@ -112,7 +113,7 @@ def fit_all_features(
         until=vocabulary_until,
         left_out=without,
     )
-    return fitted, dates
+    return with_experience(known, config, fitted, dates), dates
 
 
 def bands_of(share: float) -> Bands:

@@ -125,3 +125,45 @@ def test_every_feature_of_experience_has_words_in_both_languages():
                 assert fitted.moment_label(feature.moment, language)
     assert fitted.moment_label("experience.failure", "es") == "experiencia: fallos"
     assert fitted.moment_label("experience.satisfaction", "en") == "experience: satisfaction"
+
+
+def test_the_experience_index_is_the_mean_of_its_known_parts_by_their_weights():
+    from dataclasses import replace
+
+    log = """
+        customer_id  occurred_at  kind  effective  easy  enjoyable
+        ana          2026-03-01   call  8          4     2
+        bea          2026-03-01   call  8          4     -
+        cleo         2026-03-01   call  -          -     -
+    """
+    until = at("2026-04-01")
+    fitted = fit_features(histories(log), settings(), Activity(), fit_before=until, until=until)
+    weighed = replace(fitted.context.population, experience=(0.5, 0.3, 0.2))
+    for population, expected in (
+        (fitted.context.population, [14 / 3, 6, np.nan]),
+        (weighed, [5.6, 5.2 / 0.8, np.nan]),
+    ):
+        company = FittedFeatures(replace(fitted.context, population=population))
+        found = company.snapshots(histories(log), [until])[
+            :, 0, company.names.index("experience_index_usual")
+        ]
+        assert found == pytest.approx(np.array(expected), rel=1e-6, nan_ok=True)
+
+
+def test_a_stage_has_its_own_experience_and_coverage():
+    log = """
+        customer_id  occurred_at  kind    perceived
+        ana          2026-03-01   repair  3
+        ana          2026-03-20   claim   5
+        ana          2026-03-20   claim   -
+        ana          2026-03-25   shop    9
+        ana          2026-03-25   advice  9
+    """
+    kinds = {kind: TouchpointKind(stage="after-sales") for kind in ("repair", "claim")}
+    company = settings().model_copy(update={"touchpoints": kinds})
+    until = at("2026-04-01")
+    fitted = fit_features(histories(log), company, Activity(), fit_before=until, until=until)
+    found = dict(zip(fitted.names, fitted.snapshots(histories(log), [until])[0, 0].tolist(), strict=True))
+    weights = 0.5 ** (np.array([31, 12]) / 90)
+    assert found["after_sales_perceived_usual"] == pytest.approx((weights * [3, 5]).sum() / weights.sum())
+    assert found["after_sales_perceived_answers_364d"] == 2

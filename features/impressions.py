@@ -1,0 +1,159 @@
+"""How each kind and stage of contact was lived, and how contacts ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from features.definition import Context, Feature, Words
+from features.expressions import Expr, Rows
+from features.vocabulary import slug
+from features.words import STAGES, Phrase, kind_words
+
+RECENT, USUAL, LONG = 30.0, 90.0, 240.0
+"""Half-lives, in days, of what is lately, usually and long since felt."""
+EVERY = Rows("touchpoints", ("any", True))
+
+
+def faded_mean(rows: Rows, measure: str, half_life: float) -> Expr:
+    """Return the mean of a measure, each answer counting half after every half-life."""
+    return rows.decayed(measure, half_life) / rows.decayed(f"has:{measure}", half_life)
+
+
+def by_kind(context: Context) -> Iterator[Feature]:
+    """Yield how each kind of contact was lived: its satisfaction, its failures, its waits."""
+    v, half = context.vocabulary, context.nearest_window(182)
+    for kind in v.kinds:
+        rows, label = Rows("touchpoints", ("kind", kind)), kind_words(kind, v)
+        if len(v.kinds) == 1:
+            continue  # it would say again what is said of all contacts
+        if kind in v.answered.get("satisfaction", ()):
+            yield Feature(
+                f"{slug(kind)}_satisfaction_usual",
+                faded_mean(rows, "satisfaction", USUAL),
+                "0-10",
+                f"{slug(kind)}.experience",
+                Words(f"{label.en}: satisfaction {{value}}", f"{label.es}: satisfacción {{value}}"),
+                direction=-1,
+            )
+        if kind in v.answered.get("perceived", ()) and (
+            "adequate" in v.answered or v.facts[kind].adequate is not None
+        ):
+            yield Feature(
+                f"{slug(kind)}_failures_{half}d",
+                rows.total("below_adequate", half),
+                "contacts",
+                f"{slug(kind)}.experience",
+                Words(
+                    f"{label.en}: {{value}} below what is accepted in {half} days",
+                    f"{label.es}: {{value}} por debajo de lo aceptable en {half} días",
+                ),
+                direction=1,
+            )
+            yield Feature(
+                f"{slug(kind)}_adequacy_last",
+                rows.answer("adequacy"),
+                "points",
+                f"{slug(kind)}.experience",
+                Words(
+                    f"{label.en}: the last was {{value}} points from what is accepted",
+                    f"{label.es}: la última vez, a {{value}} puntos de lo aceptable",
+                ),
+                direction=-1,
+            )
+        if kind in v.answered.get("wait_minutes", ()) and v.facts[kind].promised_minutes is not None:
+            yield Feature(
+                f"{slug(kind)}_days_since_promise_broken",
+                rows.days_since_answer("only:wait_excess"),
+                "days",
+                f"{slug(kind)}.wait",
+                Words(
+                    f"{label.en}: waited longer than promised {{value}} days ago",
+                    f"{label.es}: esperó más de lo prometido hace {{value}} días",
+                ),
+                direction=-1,
+            )
+            yield Feature(
+                f"{slug(kind)}_wait_excess_felt",
+                rows.decayed("wait_excess", USUAL),
+                "minutes",
+                f"{slug(kind)}.wait",
+                Words(
+                    f"{label.en}: {{value}} minutes beyond the promise, the latest counting most",
+                    f"{label.es}: {{value}} minutos más de lo prometido; lo último pesa más",
+                ),
+                direction=1,
+            )
+        if kind in v.answered.get("wait_minutes", ()):
+            yield Feature(
+                f"{slug(kind)}_wait_last",
+                rows.answer("wait_minutes"),
+                "minutes",
+                f"{slug(kind)}.wait",
+                Words(
+                    f"{label.en}: waited {{value}} minutes the last time",
+                    f"{label.es}: esperó {{value}} minutos la última vez",
+                ),
+                direction=1,
+            )
+            yield Feature(
+                f"{slug(kind)}_wait_usual",
+                faded_mean(rows, "wait_minutes", USUAL),
+                "minutes",
+                f"{slug(kind)}.wait",
+                Words(
+                    f"{label.en}: {{value}} minutes of waiting", f"{label.es}: {{value}} minutos de espera"
+                ),
+                direction=1,
+            )
+
+
+def by_stage(context: Context) -> Iterator[Feature]:
+    """Yield the service perceived at each stage of the relationship, and from how many answers."""
+    v, year = context.vocabulary, context.nearest_window(364)
+    asked = v.answered.get("perceived", ())
+    for field, stage in v.groups:
+        if field != "stage" or sum(v.facts[kind].stage == stage for kind in asked) < 2:
+            continue
+        rows, label = Rows("touchpoints", ("stage", stage)), STAGES[str(stage)]
+        moment = "experience.stage"
+        yield Feature(
+            f"{slug(str(stage))}_perceived_usual",
+            faded_mean(rows, "perceived", USUAL),
+            "0-10",
+            moment,
+            Words(f"{label.en}: service {{value}}", f"{label.es}: servicio {{value}}"),
+            direction=-1,
+        )
+        yield Feature(
+            f"{slug(str(stage))}_perceived_answers_{year}d",
+            rows.answered("perceived", year),
+            "answers",
+            moment,
+            Words(
+                f"{label.en}: {{value}} answers in {year} days",
+                f"{label.es}: {{value}} respuestas en {year} días",
+            ),
+        )
+
+
+def endings(context: Context) -> Iterator[Feature]:
+    """Yield how long ago a contact ended badly."""
+    words = {
+        "failed": Phrase("failed", "que falló"),
+        "abandoned": Phrase("was abandoned", "que se abandonó"),
+        "transferred": Phrase("was passed on", "que se derivó"),
+        "open": Phrase("was left open", "que quedó abierto"),
+    }
+    for outcome in context.vocabulary.outcomes:
+        if outcome in words:
+            label = words[outcome]
+            yield Feature(
+                f"days_since_{slug(outcome)}",
+                Rows("touchpoints", ("outcome", outcome)).days_since_last(),
+                "days",
+                "contact.outcome",
+                Words(
+                    f"the last contact that {label.en} was {{value}} days ago",
+                    f"hace {{value}} días del último contacto {label.es}",
+                ),
+            )
