@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from features.definition import Context, Feature, Words
-from features.experience import EVERY, USUAL, faded_mean
 from features.expressions import Expr, above, coalesce, larger, smaller, unknown
 from features.holding import index
+from features.impressions import EVERY, USUAL, faded_mean
 from features.settings import COSTS
 from features.signals import RUNNING, signals
 

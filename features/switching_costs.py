@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from features.definition import Context, Feature, Words
 from features.expressions import Expr, Rows, above, coalesce, larger, unknown
-from features.holding import coverage, index, ranks
+from features.holding import coverage, index
 from features.quarters import interactions
 from features.settings import COSTS
 from features.signals import LAST_END, NEXT_END, cost_of, days_to_end, signals
@@ -197,8 +197,8 @@ def _indices(context: Context) -> Iterator[Feature]:
             Words(f"{label.en}: {{value}} of 100", f"{label.es}: {{value}} de 100"),
             source="mean percentile of its signals in the population",
         )
-        told, known = ranks(mine, context.population.signals), coverage(mine, context.population.signals)
-        if known is not None and any(s.surveyed for s, _ in told):
+        known = coverage(mine, context.population.signals)
+        if known is not None:
             yield Feature(
                 f"switching_{cost}_coverage",
                 known,

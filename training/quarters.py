@@ -172,7 +172,7 @@ def standing_of(
         quarter=quarter.astype(np.int8),
         hostage=unsatisfied * committed,
         indices=indices,
-        coverage=np.where(np.isnan(indices), 0.0, np.where(np.isnan(coverage), 1.0, coverage)),
+        coverage=np.where(np.isnan(indices), 0.0, coverage),
         provenance=np.where(np.isnan(indices), 2, np.where(surveyed > 0, 0, 1)).astype(np.int8),
         next_end_days=next_end,
         last_end_days=last_end,

@@ -13,12 +13,14 @@ from training.quarters import PROVENANCES, QUARTERS, Satisfaction, join, movemen
 NAMES = (
     *("satisfaction_said", "days_since_satisfaction_said", "switching_cost_mean", "commitments"),
     *("days_until_uncommitted", "switching_economic_index", "switching_economic_surveyed"),
+    "switching_economic_coverage",
 )
 NAN = math.nan
 
 
 def stands(*rows, satisfaction=None, names=NAMES, **quarters):
-    return standing_of(np.array(rows, np.float32), names, satisfaction, Quarters(**quarters))
+    told = [[*row, 1.0] if len(row) < len(names) else row for row in rows]
+    return standing_of(np.array(told, np.float32), names, satisfaction, Quarters(**quarters))
 
 
 def names_of(codes, names=QUARTERS):
