@@ -78,6 +78,7 @@ class Plan:
         self._constants: list[float] = []
         self._tables: dict[tuple[str, tuple[Contact, ...]], tuple[Any, ...]] = {}
         self._by_contact: dict[tuple[str, Contact], frozenset[Tag]] = {}
+        self._by_standard: dict[tuple[Contact, ...], Ints] = {}
         self._by_entry: dict[tuple[str, Contact], tuple[Ints, ...]] = {}
         places = [self._register(e) for e in outputs]
         self.n_features = len(places)
@@ -132,9 +133,9 @@ class Plan:
             plan.measure(key[0])
         elif kind == "track":
             code = {"last": TRACK_LAST, "first": TRACK_FIRST, "value": TRACK_VALUE}[key[0]]
-            scale = measure_scale(key[1])
-            number = plan.tracks.setdefault((tags, key[1]), len(plan.tracks))
-            plan.measure(key[1])
+            number = plan.tracks.setdefault(tags, len(plan.tracks))
+            if code == TRACK_VALUE:  # the last row is remembered, whatever is asked of it
+                scale, window = measure_scale(key[1]), plan.measure(key[1])
         elif kind == "answer":
             code = {
                 "days": ANSWER_DAYS,
@@ -250,7 +251,10 @@ class Plan:
 
         def column(measure: str) -> Ints:
             if measure not in unpacked and self._path and measure in self._path.wanted:
-                unpacked.update(self._path.run(stream, low, high, lambda m: measure_values(m, column)))
+                given_by = self._path.run(
+                    stream, low, high, lambda m: measure_values(m, column), edges[edge_of]
+                )
+                unpacked.update(given_by)
             if measure not in unpacked:
                 packed = stream.values.get(measure)
                 given = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)
@@ -272,7 +276,7 @@ class Plan:
             _NO_FLAGS if stream.opens is None else stream.opens[low:high],
             values,
             *tables,
-            self.powers_of[name],
+            *self.powers_of[name],
             edges,
             edge_of,
             low_edge,
@@ -318,7 +322,7 @@ class Plan:
                 [s for s in slots if s[2] >= 0],
                 [s for s in slots if s[2] < 0],
                 [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()],
-                [(t, i, plan.measure(m)) for (t, m), i in plan.tracks.items()],
+                [(t, i, 0) for t, i in plan.tracks.items()],
                 [(t, i, plan.measure(m)) for (t, m), i in plan.answers.items()],
             )
             entries = tuple(entries_of(tags, wanted) for wanted in groups)
@@ -329,8 +333,14 @@ class Plan:
 
     def _standards_of(self, contacts: tuple[Contact, ...]) -> Ints:
         """Return int64[len(STANDARDS), contacts]: what is promised of each contact, NULL where nothing is."""
-        assert self.standards is not None
-        return np.array([self.standards(c) for c in contacts], np.int64).reshape(-1, len(STANDARDS)).T
+        known = self._by_standard.get(contacts)
+        if known is None:
+            assert self.standards is not None
+            known = np.array([self.standards(c) for c in contacts], np.int64).reshape(-1, len(STANDARDS)).T
+            if len(self._by_standard) > 64:
+                self._by_standard.clear()
+            self._by_standard[contacts] = known
+        return known
 
     def _tags(self, name: str, contact: Contact) -> frozenset[Tag]:
         tags = self._by_contact.get((name, contact))

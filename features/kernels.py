@@ -63,13 +63,14 @@ def walk(
     adds: Any,  # (ptr, slot, measure) by contact: running sums of values
     counts: Any,  # (ptr, slot, measure) by contact: running numbers of rows (-1) or contacts (-2)
     fades: Any,  # (ptr, fade, measure) by contact: decayed sums; -3 to -6 are DAY_MEASURES
-    marks: Any,  # (ptr, track, measure) by contact: last and first rows
+    marks: Any,  # (ptr, track, -) by contact: last and first rows
     replies: Any,  # (ptr, answer, measure) by contact: rows that have a value of the measure
     codes: Any,  # int64[dimensions, contacts], -1 where the field does not count
     active: Any,  # int8[contacts]
     sizes: Any,  # int64[8]: slots, fades, tracks, codes of a dimension, day offset µs, pace asked, counts,
     #              answers
-    powers: Any,  # float64[fades, MAX_FADE]
+    powers: Any,  # float64[half-lives, MAX_FADE]
+    half: Any,  # int64[fades]: which half-life
     edges: Any,  # int64[edges] µs, ascending
     edge_of: Any,  # int64[dates]
     low_edge: Any,  # int64[dates, windows]
@@ -77,7 +78,7 @@ def walk(
     summed: Any,  # int64[2, sums]: slot, register; those of one window together
     direct: Any,  # int64[2, sums]: slot, feature; sums that are features as they are
     spans: Any,  # int64[spans, 5]: window (-1: all that is known), its parts of `summed` and `direct`
-    facts: Any,  # int64[facts, 5]: kind, a, window or parameter, register, scale; all but sums
+    facts: Any,  # int64[facts, 5]: kind, a, window, parameter or measure, register, scale; all but sums
     noted: Any,  # float64[blocks, registers, LANES], written
     result: Any,  # float32[snapshots, features], written where `direct`
 ) -> None:
@@ -94,7 +95,8 @@ def walk(
     note_of = np.zeros(n_edges, np.int64)
     day_notes = np.zeros((n_edges, 6), np.int64)  # days, last day, next day; weeks, last, next week
     faded = np.empty(n_fades, np.float64)
-    track = np.empty((n_tracks, 3), np.int64)
+    fade_day = np.empty(n_fades, np.int64)
+    track = np.empty((n_tracks, 3), np.int64)  # moment of the last, of the first; row of the last
     answer = np.empty((sizes[7], 4), np.int64)  # moment and value of the last, the least, the most
     seen = np.full((n_dims, n_codes), NULL)
     touched = np.empty((n_dims, n_codes), np.int64)
@@ -115,14 +117,13 @@ def walk(
             for s in range(n_slots):
                 sums[s] = 0
             for f in range(n_fades):
-                faded[f] = 0.0
+                faded[f], fade_day[f] = 0.0, NULL
             for t in range(n_tracks):
                 track[t, 0] = track[t, 1] = track[t, 2] = NULL
             for t in range(answer.shape[0]):
                 answer[t, 0] = NULL
             for g in range(gaps.size if paced else 0):
                 gaps[g] = 0
-            fade_day = NULL
             n_notes, changed, pending = 1, False, 0
             date = first
             i = low
@@ -145,11 +146,9 @@ def walk(
                             sums[adds[1, j]] += v
                     for j in range(marks[0, c], marks[0, c + 1]):
                         t = marks[1, j]
-                        m = marks[2, j]
-                        track[t, 0] = now
+                        track[t, 0], track[t, 2] = now, row
                         if track[t, 1] == NULL:
                             track[t, 1] = now
-                        track[t, 2] = values[m, row] if m >= 0 else 1
                     for j in range(replies[0, c], replies[0, c + 1]):
                         v = values[replies[2, j], row]
                         if v != NULL:
@@ -163,24 +162,25 @@ def walk(
                             seen[dim, code] = now
                     if with_days:
                         day = (now - day_offset) // US_PER_DAY
-                        if n_fades and fades[0, c] < fades[0, c + 1]:
-                            if day != fade_day:
-                                if fade_day != NULL:
-                                    ago = min(day - fade_day, MAX_FADE - 1)
-                                    for f in range(n_fades):
-                                        faded[f] *= powers[f, ago]
-                                fade_day = day
-                            for j in range(fades[0, c], fades[0, c + 1]):
-                                m = fades[2, j]
-                                if m >= 0:
-                                    if values[m, row] != NULL:
-                                        faded[fades[1, j]] += values[m, row]
-                                elif m == -1:
-                                    faded[fades[1, j]] += 1.0
-                                elif m == -2:
-                                    faded[fades[1, j]] += opening
-                                elif active[c] and opening and (gaps[0] == 0 or day != gaps[1]):
-                                    faded[fades[1, j]] += _day_value(m, gaps, day)
+                        for j in range(fades[0, c], fades[0, c + 1]):
+                            m, more = fades[2, j], 0.0
+                            if m >= 0:
+                                if values[m, row] == NULL:
+                                    continue
+                                more = np.float64(values[m, row])
+                            elif m == -1:
+                                more = 1.0
+                            elif m == -2:
+                                more = np.float64(opening)
+                            elif active[c] and opening and (gaps[0] == 0 or day != gaps[1]):
+                                more = _day_value(m, gaps, day)
+                            if more != 0.0:
+                                f = fades[1, j]
+                                if fade_day[f] != day:
+                                    if fade_day[f] != NULL:
+                                        faded[f] *= powers[half[f], min(day - fade_day[f], MAX_FADE - 1)]
+                                    fade_day[f] = day
+                                faded[f] += more
                         if paced and active[c] and opening:
                             _visit(gaps, day, now)
                             while pending < e:
@@ -223,8 +223,8 @@ def walk(
                     today = (edge - day_offset) // US_PER_DAY
                     _note(
                         noted, block, lane, edge, e, date, facts, low_edge,
-                        day_notes, faded, powers, 0 if fade_day == NULL else today - fade_day, track, answer,
-                        seen, touched, n_touched, edges, gaps, day_offset,
+                        day_notes, faded, fade_day, powers, half, today, track, values, answer, seen, touched,
+                        n_touched, edges, gaps, day_offset,
                     )  # fmt: skip
                     date += 1
                     if late:
@@ -299,22 +299,25 @@ def _visit(gaps: Any, day: int, now: int) -> None:
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _note(
     noted: Any, block: int, lane: int, edge: int, e: int, date: int, facts: Any, low_edge: Any,
-     day_notes: Any, faded: Any, powers: Any, fade_days: int, track: Any, answer: Any, seen: Any,
-    touched: Any, n_touched: Any, edges: Any, gaps: Any, day_offset: int,
+    day_notes: Any, faded: Any, fade_day: Any, powers: Any, half: Any, today: int, track: Any, values: Any,
+    answer: Any, seen: Any, touched: Any, n_touched: Any, edges: Any, gaps: Any, day_offset: int,
 ) -> None:  # fmt: skip
     """Write the facts of one snapshot that are not sums."""
     for f in range(facts.shape[0]):
         kind, a, window, register, scale = facts[f, 0], facts[f, 1], facts[f, 2], facts[f, 3], facts[f, 4]
         value = np.nan
         if kind == DECAY:
-            value = faded[a] * powers[a, min(max(fade_days, 0), MAX_FADE - 1)] / scale
+            ago = 0 if fade_day[a] == NULL else max(today - fade_day[a], 0)
+            value = faded[a] * powers[half[a], min(ago, MAX_FADE - 1)] / scale
         elif kind == TRACK_LAST or kind == TRACK_FIRST:
             at = track[a, kind - TRACK_LAST]
             if at != NULL:
                 value = (edge - at) / US_PER_DAY
         elif kind == TRACK_VALUE:
-            if track[a, 2] != NULL:
-                value = track[a, 2] / scale
+            if track[a, 0] != NULL:
+                last = values[window, track[a, 2]] if window >= 0 else 1
+                if last != NULL:
+                    value = last / scale
         elif kind >= ANSWER_DAYS:
             if answer[a, 0] == NULL:
                 value = np.nan

@@ -19,7 +19,7 @@ class StreamPlan:
 
     slots: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
     fades: dict[tuple[frozenset[Tag], str, float], int] = field(default_factory=dict)
-    tracks: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
+    tracks: dict[frozenset[Tag], int] = field(default_factory=dict)
     answers: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
     dimensions: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
     measures: list[str] = field(default_factory=list)
@@ -85,9 +85,10 @@ def fact_tables(
     )
 
 
-def powers_of(half_lives: list[float]) -> npt.NDArray[np.float64]:
-    """Return 2^(-days / half-life) for every fade and whole number of days; 0 at the last."""
+def powers_of(half_lives: list[float]) -> tuple[npt.NDArray[np.float64], Ints]:
+    """Return 2^(-days / half-life) by half-life and days (0 at the last), and the half-life of each fade."""
+    different = sorted(set(half_lives))
     days = np.arange(MAX_FADE, dtype=np.float64)
-    table = np.exp2(-days[None, :] / np.array(half_lives, np.float64).reshape(-1, 1))
+    table = np.exp2(-days[None, :] / np.array(different, np.float64).reshape(-1, 1))
     table[:, -1] = 0.0
-    return table
+    return table, np.array([different.index(h) for h in half_lives], np.int64)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from features.contract import OUTCOMES
 from features.journeys import link, order_of
-from features.pathwalk import BY_KIND, DAY_SCALE, STEPS, walk_path
+from features.pathwalk import BY_KIND, DAY_SCALE, STEPS, last_rows, walk_path
 from features.streams import NULL, Contact, Ints, Stream
 
 FAMILIAR = 0.25
@@ -137,8 +137,19 @@ class PathWalk:
         self._contacts: dict[tuple[Contact, ...], Ints] = {}
         self._people: dict[tuple[str, tuple[str, ...]], tuple[Ints, float]] = {}
 
-    def run(self, stream: Stream, low: int, high: int, column: Callable[[str], Ints]) -> dict[str, Ints]:
-        """Return each wanted number of rows [low, high), which are those of whole customers."""
+    def run(
+        self,
+        stream: Stream,
+        low: int,
+        high: int,
+        column: Callable[[str], Ints],
+        dates: Ints | None = None,
+    ) -> dict[str, Ints]:
+        """Return each wanted number of rows [low, high), which are those of whole customers.
+
+        How things stand (open matters, failures not made up for) is told of a customer's last rows
+        before the `dates` only, where those are given.
+        """
         first, last = np.searchsorted(stream.offsets, [low, high], side="left")
         while last > first and stream.offsets[last - 1] == high:
             last -= 1
@@ -148,6 +159,7 @@ class PathWalk:
         opens = _ALL_OPEN if stream.opens is None else stream.opens[low:high]
         links = link(offsets, moment, order, case, opens, p.gap)
         known = moment if stream.lag is None else moment + stream.lag.unpack(low, high)
+        needed = _ALL_OPEN if dates is None else last_rows(offsets, moment, known, dates)
         impression = impressions_of(column) if agent.size or team.size else _NOTHING
         out = np.full((len(self.wanted), high - low), NULL)
         walk_path(
@@ -177,6 +189,7 @@ class PathWalk:
             p.answer_mean,
             *self._impressions("agent_id", stream),
             *self._impressions("team", stream),
+            needed,
             self._places,
             self._by_kind,
             out,

@@ -84,6 +84,18 @@ def _put(out: Any, places: Any, name: int, row: int, value: int) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _median(some: Any, n: int, ordered: Any) -> float:
+    """Return the median of the first n of a few numbers; `ordered` is room to sort them in."""
+    for i in range(n):
+        k = i
+        while k > 0 and ordered[k - 1] > some[i]:
+            ordered[k] = ordered[k - 1]
+            k -= 1
+        ordered[k] = some[i]
+    return float(ordered[(n - 1) // 2] + ordered[n // 2]) / 2.0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _drop(some: Any, n: int, journey: int) -> int:
     """Take a journey out of the first n of a list; return how many are left."""
     for k in range(n):
@@ -135,14 +147,31 @@ def _state(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def last_rows(offsets: Any, moment: Any, known: Any, dates: Any) -> Any:
+    """Return which rows are a customer's last one known before some date: int8[rows]."""
+    last = np.zeros(moment.size, np.int8)
+    for c in range(offsets.size - 1):
+        for d in range(dates.size):
+            i = offsets[c] + np.searchsorted(moment[offsets[c] : offsets[c + 1]], dates[d]) - 1
+            while i >= offsets[c] and known.size and known[i] >= dates[d]:
+                i -= 1
+            if i >= offsets[c]:
+                last[i] = 1
+    return last
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def walk_path(
     offsets: Any, moment: Any, order: Any, previous: Any, journey: Any, contacts: Any, contact: Any,
     opens: Any, case: Any, agent: Any, team: Any, amount: Any, below: Any, impression: Any, early: Any,
     lead_on: Any, waits: Any, due: Any, matter_due: Any, usual: Any, late: Any, surprise: Any, surge: Any,
     answer_mean: Any, agent_sums: Any, agent_prior: float, team_sums: Any, team_prior: float,
-    places: Any, by_kind: Any, out: Any,
+    needed: Any, places: Any, by_kind: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Write what each row was; see `STEPS` for the names and `Paths` for the tables."""
+    """Write what each row was; see `STEPS` for the names and `Paths` for the tables.
+
+    How things stand after a row is written only where it is `needed` (empty: everywhere).
+    """
     n_kinds = surge.size
     longest = 0
     for c in range(offsets.size - 1):
@@ -163,6 +192,7 @@ def walk_path(
     row_of_kind = np.full(n_kinds, -1)
     amounts = np.zeros((n_kinds, USUAL_OF), np.int64)
     n_amounts = np.zeros(n_kinds, np.int64)
+    ordered = np.zeros(USUAL_OF, np.int64)
     passed = np.full(n_kinds, NULL)
     agent_of_kind = np.full(n_kinds, NULL)
     bond = np.full(n_kinds, NULL)
@@ -185,9 +215,11 @@ def walk_path(
         for i in range(low, high):
             row = order[i]
             j = journey[row]
+            stands = needed.size == 0 or needed[row]
             if opens.size and opens[row] == 0:
-                _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
-                       ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
+                if stands:
+                    _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
+                           ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
                 continue
             kind, how, channel = (
                 contacts[0, contact[row]],
@@ -281,7 +313,7 @@ def walk_path(
             if amount[row] != NULL and amount[row] > 0:
                 n = min(n_amounts[kind], USUAL_OF)
                 if n >= 2:
-                    middle = np.median(amounts[kind, :n])
+                    middle = _median(amounts[kind], n, ordered)
                     ratio = int(np.rint(1000.0 * np.log(amount[row] / middle)))
                     _put(out, places, AMOUNT_RATIO, row, ratio)
                     if surge[kind] >= 0:
@@ -300,8 +332,9 @@ def walk_path(
                 _put(out, places, AGENT_QUALITY, row, _quality(agent_sums, agent_prior, agent[row], own))
             if team.size and team[row] != NULL:
                 _put(out, places, TEAM_QUALITY, row, _quality(team_sums, team_prior, team[row], own_team))
-            _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
-                   ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
+            if stands:
+                _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
+                       ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
         for i in range(low, high if impression.size else low):
             if agent.size and agent[i] != NULL:
                 own[0, agent[i]] = own[1, agent[i]] = 0

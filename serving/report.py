@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from training.preflight import Preflight
 from training.words import Language, number, percent
 
 FIRST_PAGE = 15
+STAGE_MOMENTS = 10
+"""Moments of truth whose weight is told stage by stage."""
 
 
 def write_report(found: AtRiskList, checked: Preflight, path: Path) -> Path:
@@ -194,6 +197,8 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
                     "rows": [r + [""] * (4 - len(r)) for r in rows],
                 }
             )
+    if stages := _by_stage(of_churn.get("stages") or [], label, words, language):
+        groups.append(stages)
     return {
         "chart": charts.bars(shown, {**words, **names}),
         "columns": heads(words["moment"], (words["weight"],), words["direction"]),
@@ -206,6 +211,28 @@ def _moments(bundle: Bundle, words: Words, language: Language) -> dict[str, Any]
             for r in shown
         ],
         "groups": groups,
+    }
+
+
+def _by_stage(
+    ranked: Sequence[Mapping[str, Any]], label: Callable[[str], str], words: Words, language: Language
+) -> dict[str, Any] | None:
+    """Return what the first moments weigh at each stage of life, with intervals."""
+    if not ranked:
+        return None
+
+    def weight(row: Mapping[str, Any]) -> str:
+        low, high = (number(x, language, decimals=3) for x in row["interval"])
+        return f"{number(row['weight'], language, decimals=3)} ({low} – {high})"
+
+    stages = list(ranked[0]["stages"])
+    return {
+        "title": words["weight_by_stage"],
+        "columns": heads(words["moment"], *((words[f"stage_{stage}"],) for stage in stages)),
+        "rows": [
+            [label(row["moment"]), *(weight(row["stages"][stage]) for stage in stages)]
+            for row in ranked[:STAGE_MOMENTS]
+        ],
     }
 
 

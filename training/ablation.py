@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ class Ablation:
 
 def ablate(
     fit: Fit, train: Panel, outcomes: Outcomes, X: npt.NDArray[np.float32], fitted: FittedFeatures,
-    question: str, recipe: Recipe,
+    question: str, recipe: Recipe, only: Collection[str] | None = None,
 ) -> Ablation:  # fmt: skip
     """Train again without each family, through the gate of the whole, and score the same rows.
 
@@ -42,10 +42,13 @@ def ablate(
         fitted: the features, which know their families.
         question: `churn` or `principality`.
         recipe: of the whole model.
+        only: families to do without; by default each.
     """
     families = np.array([f.family for f in fitted.features])
     without = {}
     for family in dict.fromkeys(families.tolist()):
+        if only is not None and family not in only:
+            continue
         less = train.X.copy()
         less[:, families == family] = np.nan
         other = fit_through(replace(train, X=less), question, recipe, fit.gate)

@@ -19,6 +19,7 @@ from training.config import Config
 from training.drift import TwoWay, drift_moments, ends_of, outturn, together
 from training.evaluate import measure
 from training.fitting import Fit, fit_question, fit_through, learnable, recipe_of
+from training.importance import stage_importance
 from training.labels import check_mature, mature_until
 from training.panel import Panel, build_panel, panel_dates
 from training.reasons import Floats, agreement
@@ -44,6 +45,8 @@ class Backtest:
     verdict: str
     ablation: Mapping[str, Mapping[str, Any]] | None = None
     """What each family of features is worth; when it was asked for."""
+    importance: Sequence[Mapping[str, Any]] = ()
+    """What moments of truth weigh at each stage of life, on the last date, as `stage_importance` says it."""
     two_way: Sequence[Mapping[str, Any]] = ()
     """Who left joined with whose main provider we were, expected and happened (`training.drift.outturn`)."""
     tests: Mapping[str, Sequence[Test]] = field(default_factory=dict)
@@ -60,6 +63,7 @@ class Backtest:
             "models": churn["models"],
             "groups": churn["groups"],
             "by_date": [dict(d) for d in self.by_date],
+            "importance": [dict(row) for row in self.importance],
             "principality": {
                 **self.questions.get(PRINCIPALITY, {}),
                 **({"two_way": list(self.two_way)} if self.two_way else {}),
@@ -147,6 +151,7 @@ def backtest(
         ablation=ablation_report([r.ablation for r in rounds if r.ablation], rounds[-1].fitted, config)
         if ablation
         else None,
+        importance=rounds[-1].importance,
         two_way=outturn(together([d.picture for d in drifts])) if drifts else (),
         tests=tests,
         drift_moments=_drift_moments(drifts),
@@ -192,6 +197,7 @@ class _Round:
     tests: dict[str, Test]
     facts: dict[str, Any]
     stability: float | None
+    importance: list[dict[str, Any]]
     fitted: FittedFeatures
     ablation: Ablation | None
     drift: _Drift | None
@@ -210,6 +216,7 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool, ablat
         "trained_on": {"dates": len(dates), "snapshots": len(train)},
     }
     stability, ablated = None, None
+    importance: list[dict[str, Any]] = []
     fits: dict[str, Fit] = {}
     for question in questions(config):
         rows = later.take(later.outcome(question) >= 0)
@@ -229,7 +236,10 @@ def _round(histories: Histories, config: Config, date: int, *, last: bool, ablat
             ablated = ablate(fit, train, test.outcomes, rows.X, fitted, question, recipe)
         if last and question == CHURN:
             recipe = replace(recipe, seed=recipe.seed + ANOTHER_SEED)
-            both = (fit.predictor, fit_through(train, question, recipe, fit.gate).predictor)
-            stability = agreement(*(moments_by_row(fitted, p, rows.X) for p in both))
+            moments = moments_by_row(fitted, fit.predictor, rows.X)
+            other = fit_through(train, question, recipe, fit.gate).predictor
+            stability = agreement(moments, moments_by_row(fitted, other, rows.X))
+            keys = sorted({f.moment for f in fitted.features})
+            importance = stage_importance(moments, keys, test.groups["lifecycle"], rows.customer)
     drift = _drift(later, fits, fitted, config.training.seed)
-    return _Round(tests, facts, stability, fitted, ablated, drift)
+    return _Round(tests, facts, stability, importance, fitted, ablated, drift)

@@ -32,8 +32,8 @@ Choice = TypeVar("Choice", int, float)
 
 SHARES = (0.0, 0.25, 0.5)
 """Shares of the logistic regression that are tried, in log-odds."""
-ROUNDS = (1.0, 0.5, 0.25)
-"""Shares of the recipe's boosting rounds that are tried."""
+ROUNDS = (1.0, 2.0, 1.5, 0.5, 0.25)
+"""Of the recipe's boosting rounds, what is tried beside them; more where the judged forest has them."""
 FROM_START = (0.0, 0.25, 0.5, 1.0)
 """The same where trees go on from a start: one is as good as none, and more have to earn their place."""
 FROM_START_ERRORS = 2.0
@@ -153,19 +153,21 @@ def tell_the_date(panel: Panel) -> npt.NDArray[np.bool_]:
     return np.asarray(np.maximum(larger, 1.0 - larger) >= TELLS_THE_DATE)
 
 
-def judge(pair: Pair, later: Panel, question: str, window: int) -> Gate:
+def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | None = None) -> Gate:
     """Return what earns its place on later dates than the pair was fitted on.
 
-    Fewer boosting rounds than the recipe's, and then a share of the logistic, are taken when they have
-    the lowest log-loss and lower it by more than one standard error over customers; from a start, more
-    rounds than none by more than two. The calibration is then chosen for the blend.
+    More or fewer boosting rounds than the `usual` ones (by default all of the pair's), and then a share of
+    the logistic, are taken when they have the lowest log-loss and lower it by more than one standard error
+    over customers; from a start, more rounds than none by more than two. The calibration is then chosen
+    for the blend.
     """
     rows = later.take(later.outcome(question) >= 0)
     y = rows.outcome(question)
     if len(y) == 0 or y.min() == y.max():
         return Gate()
     shares = ROUNDS if pair.forest.start is None else FROM_START
-    stages = [max(round(r * pair.forest.boosters[0].num_trees()), 1) for r in shares]
+    most = pair.forest.boosters[0].num_trees()
+    stages = [min(max(round(r * (usual or most)), 1), most) for r in shares]  # growing may have ended early
     staged = {stage: pair.forest.raw_score(rows.X, rounds=stage) for stage in stages}
     errors = 1.0 if pair.forest.start is None else FROM_START_ERRORS
     stage, by_stage = _earned(staged, y, rows.customer, errors)
@@ -220,8 +222,9 @@ def fit_question(panel: Panel, question: str, config: Config) -> Fit:
         half = np.random.default_rng(recipe.seed).permutation(int(panel.customer.max(initial=0)) + 1) % 2 == 0
         early, late = (panel.take(half[panel.customer] == side) for side in (True, False))
     if learnable(early, question):
-        few = replace(recipe, seeds=min(recipe.seeds, JUDGED_SEEDS))
-        gate = judge(fit_pair(early, question, few), late, question, window)
+        trees = round(max(ROUNDS) * recipe.trees)
+        few = replace(recipe, seeds=min(recipe.seeds, JUDGED_SEEDS), trees=trees)
+        gate = judge(fit_pair(early, question, few), late, question, window, usual=recipe.trees)
     return fit_through(panel, question, recipe, gate)
 
 

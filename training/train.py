@@ -26,6 +26,7 @@ from training.fitting import (
     tell_the_date,
     window_us,
 )
+from training.importance import stage_importance
 from training.labels import mature_until
 from training.leaks import find_leaks, left_out
 from training.model import Predictor
@@ -166,12 +167,12 @@ def _moments(
     newest = panel.take(rows)
     if not len(rows):
         return {}
-    return global_moments(
-        moments_by_row(fitted, predictor, newest.X),
-        sorted({f.moment for f in fitted.features}),
-        groups_of(known, fitted, newest),
-        side="both" if question == CHURN else "down",
-    )
+    keys = sorted({f.moment for f in fitted.features})
+    moments, groups = moments_by_row(fitted, predictor, newest.X), groups_of(known, fitted, newest)
+    if question != CHURN:
+        return global_moments(moments, keys, groups, side="down")
+    by_stage = stage_importance(moments, keys, groups["lifecycle"], newest.customer)
+    return {**global_moments(moments, keys, groups), "stages": by_stage}
 
 
 def moments_by_row(fitted: FittedFeatures, predictor: Predictor, X: npt.NDArray[np.float32]) -> Floats:

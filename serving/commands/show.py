@@ -32,6 +32,7 @@ TODAY_WORDS = {
 STATES = {"principal": "we are", "secondary": "another is", "not_known": "not known"}
 ENDS = {"principal": "stays, we are it", "secondary": "stays, another is it", "leaves": "leaves"}
 ASKED = {CHURN: "who left", PRINCIPALITY: "for whom we were the main provider, of those who stayed"}
+TOLD_MOMENTS = 10
 CHECK, CROSS = "✓", "✗"
 OURS = "corredor"
 MODELS = {
@@ -180,6 +181,16 @@ def show_backtest(found: Backtest) -> None:
             ],
             title="what each family of features is worth",
         )
+    if found.importance:
+        stages = list(found.importance[0]["stages"])
+        say_table(
+            ("moment of truth", *stages),
+            [
+                (row["moment"], *(_weight(row["stages"][stage]) for stage in stages))
+                for row in found.importance[:TOLD_MOMENTS]
+            ],
+            title="what moments of truth weigh at each stage of life (mean absolute log-odds)",
+        )
     if found.stability is not None:
         say(f"Top three moments of each customer, with other seeds: Jaccard {found.stability:.2f}.")
     say(found.verdict)
@@ -210,6 +221,11 @@ def show_drift(two_way: Sequence[Mapping[str, Any]], moments: Sequence[Mapping[s
             [(m["moment"], *(f"{m[k]:+.3f}" for k in ("drifted", "stayed", "difference"))) for m in moments],
             title="what speaks against us where silent drift followed (log-odds; no proof of cause)",
         )
+
+
+def _weight(row: Mapping[str, Any]) -> str:
+    low, high = row["interval"]
+    return f"{row['weight']:.3f} ({low:.3f}-{high:.3f})"
 
 
 def _cost(measure: Mapping[str, Any]) -> str:

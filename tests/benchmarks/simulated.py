@@ -26,6 +26,16 @@ HORIZON = 60
 
 def main(folder: Path) -> None:
     """Measure and print."""
+    test = scored(folder)
+    left, expected = test.churned.mean(), test.oracle.mean()
+    print(f"{len(test):,} snapshots, {left:.3f} left, {expected:.3f} by the oracle")
+    for name in ("oracle", "counts"):
+        area, error = auc(test, name)
+        print(f"{name}: AUC {area:.3f} ± {error:.3f}")
+
+
+def scored(folder: Path) -> pd.DataFrame:
+    """Return who left at the last three dates of the oracle, with the scores of `counts` and `oracle`."""
     truth = json.loads((folder / "truth.json").read_text())
     dates = [pd.Timestamp(d) for d in truth["oracle"]["dates"]][-3:]
     early = [dates[0] - pd.Timedelta(days=HORIZON + 30 * back) for back in range(8)]
@@ -44,12 +54,8 @@ def main(folder: Path) -> None:
     test["counts"] = booster.predict(test[names].to_numpy(np.float64), num_threads=1)
     states = pd.read_parquet(file_of(folder, "truth_states"))
     states["as_of"] = pd.to_datetime(states.as_of)
-    test = test.merge(states[["customer_id", "as_of", "probability"]], on=["customer_id", "as_of"])
-    left, expected = test.churned.mean(), test.probability.mean()
-    print(f"{len(test):,} snapshots, {left:.3f} left, {expected:.3f} by the oracle")
-    for name in ("probability", "counts"):
-        area, error = auc(test, name)
-        print(f"{'oracle' if name == 'probability' else name}: AUC {area:.3f} ± {error:.3f}")
+    states = states.rename(columns={"probability": "oracle"})
+    return test[["customer_id", "as_of", "churned", "counts"]].merge(states, on=["customer_id", "as_of"])
 
 
 def counts_at(folder: Path, dates: list[pd.Timestamp]) -> pd.DataFrame:

@@ -68,7 +68,11 @@ def report_of(language="en", rename=None, **sections):
             }
         },
         moments={
-            "churn": {"overall": weights, "lifecycle": {"new": weights[:3], "settled": weights[2:5]}},
+            "churn": {
+                "overall": weights,
+                "lifecycle": {"new": weights[:3], "settled": weights[2:5]},
+                "stages": [weighed(key) for key in shop.bundle.moment_keys[:12]],
+            },
             "principality": {"overall": weights[1:4]},
         },
     )
@@ -118,6 +122,22 @@ def test_it_shows_the_first_customers_with_their_reasons(page):
     for row in found.table(15).to_pylist():
         assert row["customer_id"] in text
         assert row["reason_1"] in text
+
+
+def weighed(moment):
+    """Return a moment's weight at two stages, as a training stores it."""
+    new = {"weight": 0.4124, "interval": [0.3, 0.5], "direction": 0.1}
+    return {
+        "moment": moment,
+        "weight": 0.3,
+        "interval": [0.25, 0.35],
+        "stages": {"new": new, "settled": {**new, "weight": 0.1234}},
+    }
+
+
+def test_what_moments_weigh_at_each_stage_is_told_with_intervals(page):
+    table = page[0].split("What each moment weighs at each stage")[1].split("</table>")[0]
+    assert table.count("0.412 (0.300 – 0.500)") == table.count("0.123 (0.300 – 0.500)") == 10
 
 
 def test_every_chart_has_a_name_and_a_table_with_its_numbers(page):

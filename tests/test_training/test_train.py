@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from features.errors import CorredorError
+from features.profile import LIFECYCLE
 from tests.literals import DAY
 from tests.test_training.shop import START, shop_config, shop_rows, to_histories
 from training.ablation import ablate, ablation_report
@@ -71,6 +72,9 @@ def test_a_bundle_tells_what_it_was_trained_on_and_how_it_was_tested():
         assert low <= measures["models"]["corredor"]["auc"]["value"] <= high
     assert bundle.measures[PRINCIPALITY]["stopping"]["models"]["corredor"]["auc"]["value"] > 0.5
     assert bundle.moments["churn"]["overall"] and bundle.moments["churn"]["lifecycle"]
+    first = bundle.moments["churn"]["stages"][0]
+    assert first["weight"] >= bundle.moments["churn"]["stages"][1]["weight"]
+    assert set(first["stages"]) <= set(LIFECYCLE)
     assert bundle.verdict.endswith(".")
 
 
