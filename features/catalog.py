@@ -31,6 +31,7 @@ from features.errors import CorredorError
 from features.histories import Histories
 from features.population import Population, fit_population
 from features.settings import Activity, DataSettings
+from features.signals import with_declared
 from features.streams import Ints
 from features.vocabulary import Vocabulary, fit_vocabulary
 from features.words import moment_words
@@ -158,6 +159,7 @@ def fit_features(
     """
     vocabulary = fit_vocabulary(histories.known_before(until), settings, activity, left_out=left_out)
     offset = _day_offset(settings, until)
+    vocabulary = with_declared(vocabulary, settings, histories)
     population = fit_population(histories.known_before(fit_before), vocabulary, activity, fit_before, offset)
     context = Context(
         vocabulary=vocabulary,
@@ -167,6 +169,7 @@ def fit_features(
         exclude=settings.features.exclude,
         day_offset=offset,
         currency=settings.project.currency,
+        satisfied_from=settings.quarters.satisfied_from,
     )
     return FittedFeatures(context)
 

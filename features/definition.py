@@ -37,6 +37,10 @@ class Feature:
     direction: int = 0
     source: str = ""
     family: str = ""
+    told_by: str = ""
+    """The feature that says it better in a sentence, where that one is known."""
+    absent: Words | None = None
+    """What is said where the number is not known; by default that nothing is known."""
 
     def of(self, family: str) -> Feature:
         """Return the feature as one of a family."""
@@ -54,6 +58,8 @@ class Context:
     exclude: tuple[str, ...] = ()
     day_offset: int = 0
     currency: str = "EUR"
+    satisfied_from: float = 6.0
+    """From where on the 0-10 scale a customer counts as satisfied."""
 
     @property
     def activity_name(self) -> str:
@@ -80,6 +86,7 @@ class Context:
             "exclude": list(self.exclude),
             "day_offset": self.day_offset,
             "currency": self.currency,
+            "satisfied_from": self.satisfied_from,
         }
 
     @classmethod
@@ -94,4 +101,5 @@ class Context:
             exclude=tuple(d["exclude"]),
             day_offset=int(d["day_offset"]),
             currency=str(d["currency"]),
+            satisfied_from=float(d["satisfied_from"]),
         )

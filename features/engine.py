@@ -94,7 +94,8 @@ class Plan:
         rest = [(p, f) for f, p in enumerate(places) if f not in written]
         self.outputs = np.ascontiguousarray(np.array(rest, np.int64).reshape(-1, 2).T)
         self._path: PathWalk | None = None
-        if paths is not None and (wanted := steps_among(self._streams["touchpoints"].measures)):
+        read = self._streams.get("touchpoints")
+        if paths is not None and read is not None and (wanted := steps_among(read.measures)):
             self._path = PathWalk(paths, wanted)
         self.powers_of = {n: powers_of([f[2] for f in s.fades]) for n, s in self._streams.items()}
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.commitments import LOCK_MEASURES, NEVER, held_changes, lock_changes
 from features.errors import CorredorError
 from features.streams import NULL, Ints, Stream, build_stream, empty_stream, encode, scaled
 from features.wallets import wallet_builder
@@ -38,7 +39,6 @@ MEASURE_SCALES = {
 NUMBER_SCALE = 1_000_000
 ALWAYS = -(2**61)
 """The moment of a fact that has no date: before anything else (µs UTC)."""
-NEVER = 2**61
 
 
 @dataclass(frozen=True)
@@ -270,19 +270,25 @@ def _relationships(table: pa.Table, customer: Ints, n: int) -> Stream:
     """What is held, as changes: + when it is known to begin, - when it ends or a later row replaces it.
 
     So a sum over all changes before `as_of` is the state at `as_of`: the number of products, their
-    amounts, exit fees and benefits, and the commitments that still run.
+    amounts, exit fees, discounts and benefits, and the commitments that still run, with the moments
+    when the next and the last of them end. A fee lasts as long as its commitment, a benefit to
+    `benefit_until`, a discount to `discount_until`; a price counts against the market's where both are given.
     """
     fields = ("product", "change")
     if not table.num_rows:
         return empty_stream(fields, n)
     started = _moments(table, "started_at")
-    recorded, ended, until = (_times(table, c) for c in ("recorded_at", "ended_at", "committed_until"))
+    recorded, ended = (_times(table, c) for c in ("recorded_at", "ended_at"))
     known = started if recorded is None else np.where(recorded == NULL, started, recorded)
     product, products = encode([_texts(table, "product")])
-    amounts = {name: _numbers(table, name) for name in ("amount", "exit_fee", "accrued_benefit")}
+    amounts = {name: _numbers(table, name) for name in ("amount", *_LASTING, "market_amount")}
+    amounts["priced"] = np.where(np.isnan(amounts["market_amount"]), np.nan, amounts["amount"])
+    amounts["market_amount"] = np.where(np.isnan(amounts["amount"]), np.nan, amounts["market_amount"])
+    lasts = {name: _times(table, column) for name, column in _LASTING.items()}
     flags = [_numbers(table, name) for name in ("autopay", "voluntary")]
     ends = np.full(table.num_rows, NEVER) if ended is None else np.where(ended == NULL, NEVER, ended)
-    order = np.lexsort((*amounts.values(), *flags, ends, known, started, product, customer))
+    lasting = [np.full(table.num_rows, NULL) if at is None else at for at in lasts.values()]
+    order = np.lexsort((*amounts.values(), *lasting, *flags, ends, known, started, product, customer))
     customer, product, started, known, ends = (a[order] for a in (customer, product, started, known, ends))
     same = np.zeros(len(order), bool)
     same[1:] = (np.diff(customer) == 0) & (np.diff(product) == 0) & (np.diff(started) == 0)
@@ -294,26 +300,18 @@ def _relationships(table: pa.Table, customer: Ints, n: int) -> Stream:
     }
     values["autopay"] = scaled(flags[0][order], 1)
     values["held"] = np.ones(len(order), np.int64)
-    days = np.full(len(order), NULL)
-    committed = days if until is None else until[order]
-    days = np.where(committed == NULL, NULL, committed // 86_400_000_000)
-
-    parts: list[tuple[npt.NDArray[np.bool_], Ints, str, int, dict[str, Ints]]] = []
+    until = dict(zip(_LASTING, (at[order] for at in lasting), strict=True))
     stop = np.minimum(replaced, ends)
-    holds = begin < stop
-    parts.append((holds, begin, "held", 1, values))
-    parts.append((holds & (stop < NEVER), stop, "held", -1, values))
-    lock = {"committed": np.ones(len(order), np.int64), "committed_days": days}
-    free = np.minimum(stop, np.where(committed == NULL, begin, committed))
-    locked = begin < free
-    parts.append((locked, begin, "committed", 1, lock))
-    parts.append((locked, free, "committed", -1, lock))
+    parts = [
+        *held_changes(values, until, begin, stop),
+        *(change for name, at in until.items() for change in lock_changes(customer, begin, stop, at, name)),
+    ]
     parts.append((~same, begin, "started", 1, {}))
     newly_ended = (ends < NEVER) & (ends < replaced)
     # a later row about a relationship that was already over does not end it again
     newly_ended[1:] &= ~(same[1:] & (ends[:-1] < known[1:]) & (ends[1:] <= known[1:]))
     parts.append((newly_ended, np.maximum(ends, known), "ended", 1, {}))
-    names = (*values, *lock)
+    names = (*values, *LOCK_MEASURES)
     contact, contacts = encode(
         [
             pa.chunked_array(
@@ -384,6 +382,8 @@ def _ledger(name: str, table: pa.Table, customer: Ints, n: int) -> Ledger:
     return Ledger(offsets, columns, known)
 
 
+_LASTING = {"exit_fee": "committed_until", "accrued_benefit": "benefit_until", "discount": "discount_until"}
+"""What is lost by leaving, and the column that says until when; in `commitments.LOCKS`, what runs then."""
 _MOMENTS = {
     "customers": "valid_from",
     "relationships": "started_at",

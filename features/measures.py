@@ -82,7 +82,7 @@ DERIVED: dict[str, tuple[int, Callable[[Column], Ints]]] = {
 }
 """Name -> the scale of its integers, and how they follow from the columns."""
 
-_WHOLE = ("autopay", "held", "committed", "committed_days")
+_WHOLE = ("autopay", "held", "committed", "committed_days", "next_end", "last_end")
 
 
 def measure_scale(name: str) -> int:

@@ -19,6 +19,9 @@ from features.journeys import link, order_of
 from features.pathwalk import BY_KIND, DAY_SCALE, STEPS, last_rows, walk_path
 from features.streams import NULL, Contact, Ints, Stream
 
+FAMILIAR = 0.25
+"""Where customers meet the agent of the time before less often than this, faces are not familiar anyway."""
+
 
 def step_scale(name: str) -> int | None:
     """Return the whole multiples that a number of this module is counted in; None: it is of another."""

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from features.corridor import since
 from features.definition import Context, Feature, Words
 from features.expressions import Expr, Rows
+from features.paths import FAMILIAR
 from features.vocabulary import slug
 from features.words import Phrase, kind_words
 
 EVERY = Rows("touchpoints", ("any", True))
 FELT, LONG = 60.0, 180.0
-FAMILIAR = 0.25
-"""Where customers meet the agent of the time before less often than this, faces are not familiar anyway."""
 
 
 def define(context: Context) -> Iterator[Feature]:

@@ -16,10 +16,11 @@ from features.bgnbd import fit_bgnbd
 from features.engine import Plan
 from features.expressions import ACTIVITY, Expr, Rows, exp, floor, larger
 from features.histories import Histories
-from features.holding import Percentiles, percentiles, signals
+from features.holding import Percentiles, percentiles
 from features.pathfit import fit_paths
 from features.paths import Paths
 from features.settings import Activity
+from features.signals import signals
 from features.vocabulary import Vocabulary
 from features.wallets import NOT_FITTED, fit_shares
 
@@ -116,11 +117,11 @@ def fit_population(
         outputs += [decayed_repeats(h), decayed_exposure(h, age), decayed_exposure(h / 2.0, age)]
     for h in GAP_HALF_LIVES:
         outputs += decayed_gaps(h)
-    held = signals(vocabulary)
+    held = signals(vocabulary, paths)
     first_signal = len(outputs)
     outputs += [s.expression for s in held]
     outputs += [WALLET.total("given"), WALLET.total("answers")]
-    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset, paths=paths)
+    plan = Plan(outputs, vocabulary.tags, day_offset=day_offset, standards=vocabulary.standards, paths=paths)
     table = plan.run(histories, np.array([fit_before]))[:, 0].astype(np.float64)
     shares_of = fit_shares(*np.nan_to_num(table[:, -2:]).T)
     table = table[table[:, 2] > 0]

@@ -105,6 +105,61 @@ class Channel(Section):
     label: Words | None = None
 
 
+Cost = Literal["emotional", "psychological", "learning", "economic"]
+COSTS: tuple[Cost, ...] = ("emotional", "psychological", "learning", "economic")
+"""The four switching costs."""
+
+
+class SwitchingSignal(Section):
+    """`[switching_costs.NAME]`: a number that tells of a switching cost, where the defaults do not have it.
+
+    Which contacts count is narrowed by `kind`, `channel`, `encounter`, `stage`, `item`, `product`, `facet`.
+    """
+
+    cost: Cost
+    table: Literal["touchpoints", "relationships", "customers", "switching_costs"] = "touchpoints"
+    column: str | None = None
+    """A numeric column, or an attribute; for `distinct` a column of text."""
+    against: str | None = None
+    """Another column of the same table: the signal is by which share `column` is above it."""
+    measure: Literal["count", "days", "share", "distinct", "total", "mean", "last"] | None = None
+    """By default count for touchpoints without a column and last with one; total of relationships."""
+    window_days: int = Field(364, ge=1)
+    """Days that touchpoints are counted over."""
+    kind: str | None = None
+    channel: str | None = None
+    encounter: Encounter | None = None
+    stage: Stage | None = None
+    item: str | None = None
+    product: str | None = None
+    facet: str | None = None
+    direction: Literal[1, -1] = 1
+    """1: the more of it, the more leaving costs; -1: the less."""
+    label: Words | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> SwitchingSignal:
+        if self.table == "customers" and self.column is None:
+            raise ValueError("a signal of `customers` needs a `column`")
+        if self.table == "switching_costs" and self.facet is None:
+            raise ValueError("a signal of `switching_costs` needs a `facet`")
+        if self.against is not None and (
+            self.column is None or self.table in ("touchpoints", "switching_costs")
+        ):
+            raise ValueError("`against` compares two columns of `customers` or `relationships`")
+        if self.measure in ("total", "mean", "last", "distinct") and self.table == "touchpoints":
+            if self.column is None:
+                raise ValueError(f"measure {self.measure!r} of touchpoints needs a `column`")
+        return self
+
+
+class Quarters(Section):
+    """`[quarters]`: from where a customer counts as satisfied (0-10), and as held (mean index, 0-100)."""
+
+    satisfied_from: float = Field(6.0, gt=0, lt=10)
+    held_from: float = Field(50.0, gt=0, lt=100)
+
+
 class FeatureSettings(Section):
     """`[features]`: how much is expanded."""
 
@@ -136,6 +191,8 @@ class DataSettings(Section):
     databases: dict[str, DatabaseSource] = {}
     touchpoints: dict[str, TouchpointKind] = {}
     channels: dict[str, Channel] = {}
+    switching_costs: dict[str, SwitchingSignal] = {}
+    quarters: Quarters = Quarters()
     features: FeatureSettings = FeatureSettings()
 
     @field_validator("sources")

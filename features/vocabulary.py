@@ -15,7 +15,15 @@ import numpy as np
 from features.expressions import Tag
 from features.histories import Histories
 from features.measures import STANDARDS, Standards, measure_scale
-from features.settings import Activity, DataSettings, Encounter, Flow, Stage, TouchpointKind
+from features.settings import (
+    Activity,
+    DataSettings,
+    Encounter,
+    Flow,
+    Stage,
+    SwitchingSignal,
+    TouchpointKind,
+)  # fmt: skip
 from features.streams import NULL, Contact, Stream
 
 OTHER = "other"
@@ -61,6 +69,10 @@ class Vocabulary:
     activity: tuple[str, ...]
     answered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Measure of touchpoints (a survey answer, a wait) -> the kinds that have it."""
+    declared: Mapping[str, SwitchingSignal] = field(default_factory=dict)
+    """Signals of switching costs that the configuration declares and the data has."""
+    changes: tuple[str, ...] = ()
+    """What happens to relationships: held, committed, freed, benefit, discounted, started, ended."""
     codes: tuple[str, ...] = ()
     """Columns that name cases, agents and teams, where the touchpoints have them."""
     cased: tuple[str, ...] = ()
@@ -123,7 +135,7 @@ class Vocabulary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the vocabulary as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "declared": {k: s.model_dump() for k, s in self.declared.items()}}
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Vocabulary:
@@ -136,6 +148,7 @@ class Vocabulary:
             answered={k: tuple(v) for k, v in d["answered"].items()},
             facts={k: KindFacts(**v) for k, v in d["facts"].items()},
             encounters=dict(d["encounters"]),
+            declared={k: SwitchingSignal.model_validate(v) for k, v in d["declared"].items()},
         )
 
 
@@ -195,6 +208,7 @@ def fit_vocabulary(
         numbers=tuple(numbers),
         products=others["relationships"],
         facets=others["switching_costs"],
+        changes=_changes(histories),
         actions=others["treatments"],
         streams=tuple(sorted(name for name, s in histories.streams.items() if s.n_rows)),
         facts={k: _fact(k, settings.touchpoints.get(k, TouchpointKind())) for k in sorted(kinds)},
@@ -316,6 +330,11 @@ def _names(histories: Histories, stream: str) -> tuple[str, ...]:
     if stream not in histories.streams:
         return ()
     return tuple(sorted({c[0] for c in _contacts(histories.streams[stream]) if c[0] is not None}))
+
+
+def _changes(histories: Histories) -> tuple[str, ...]:
+    stream = histories.streams.get("relationships")
+    return () if stream is None else tuple(sorted({str(c[1]) for c in _contacts(stream)}))
 
 
 def _contacts(stream: Stream) -> list[Contact]:

@@ -86,6 +86,7 @@ GROUPS = {
     "switching.psychological": Phrase("psychological switching cost", "coste de cambio psicológico"),
     "switching.learning": Phrase("learning switching cost", "coste de cambio de aprendizaje"),
     "switching.economic": Phrase("economic switching cost", "coste de cambio económico"),
+    "switching.quarter": Phrase("satisfaction and switching costs", "satisfacción y costes de cambio"),
 }
 
 

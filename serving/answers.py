@@ -12,6 +12,7 @@ import numpy as np
 from features.histories import Histories
 from serving.requests import Reading
 from serving.schema import Language
+from serving.standing import told_standing
 from training.bundle import CHURN, Bundle
 from training.evidence import Evidence, find_evidence
 from training.scoring import BANDS, Scores
@@ -70,6 +71,16 @@ def scored_customer(
         "risk_band": BANDS[scores.band[element]],
         "model_version": bundle.version,
     }
+    answer |= told_standing(
+        bundle,
+        histories,
+        scores.standing,
+        element,
+        int(scores.customers[element]),
+        scores.as_of,
+        language=told.language,
+        full=told.full,
+    )
     if told.full:
         answer |= {"base": scores.base, "raw_score": float(scores.raw_scores[CHURN][element])}
     if scores.top is not None:

@@ -13,17 +13,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.clock import local_date
+from features.clock import US_PER_DAY, local_date
 from features.durable import write_atomically
 from features.errors import CorredorError
 from features.histories import Histories
 from features.profile import LIFECYCLE
+from serving import standing as standings_told
 from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.config import Config
 from training.drift import TwoWay, ends_of, forecast
 from training.labels import eligible
 from training.principality import principals
-from training.scoring import BANDS, BOTH_QUESTIONS, Scores, score
+from training.scoring import BANDS, BOTH_QUESTIONS, Scores, score, standings
 from training.telling import tell_reasons
 from training.worth import WorthSource, worth_per_year
 
@@ -31,6 +32,8 @@ Order = Literal["value", "risk"]
 REASONS = 3
 CHUNK = 4096
 RISK_BINS = 40
+MOST_NAMED = 200
+"""Hostages whose commitment ends who are named in the summary; the file has all of them."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 GONE = "left"
 _SPECIAL = re.compile(r'[",\r\n]')
@@ -46,6 +49,7 @@ BASIC = pa.schema(
         ("value_at_risk", pa.float64()),
         ("value_source", pa.string()),
         ("lifecycle_stage", pa.string()),
+        *standings_told.FIELDS,
         *(
             (f"{name}_{k}", pa.float64() if name == "risk_without" else pa.string())
             for k in range(1, REASONS + 1)
@@ -86,6 +90,8 @@ class AtRiskList:
     churn_probability: npt.NDArray[np.float64]
     value: npt.NDArray[np.float64]
     active: npt.NDArray[np.bool_]
+    quarter_before: npt.NDArray[np.int8]
+    """Each one's quarter a step of the panel earlier, -1 for who was not with us then."""
     value_source: WorthSource
     summary: dict[str, Any]
     """Of all customers with us at `as_of`, listed or not: how many, how many will leave, worth at stake."""
@@ -124,6 +130,13 @@ class AtRiskList:
         n = high - low
         value = self.value[low:high]
         columns: dict[str, Any] = {
+            **standings_told.columns(
+                scores.standing,
+                self.quarter_before[low:high],
+                active,
+                self.as_of_us,
+                self.config.project.zone,
+            ),
             "rank": np.arange(low + 1, high + 1),
             "customer_id": self.histories.customer_ids.take(pa.array(chosen)),
             "churn_probability": scores.churn_probability,
@@ -216,6 +229,9 @@ def at_risk_list(
     ids = np.asarray(histories.customer_ids.take(pa.array(positions)).to_pylist(), object)
     ranked = [i for i in np.lexsort((np.arange(len(ids)), -probability, -by, ~active)) if listed[i]]
     chosen = np.asarray(ranked[:top], np.int64)
+    before = quarters_before(bundle, histories, config, as_of_us, positions)
+    window = config.churn.gap_days + config.churn.horizon_days
+    freed = standings_told.freed_hostages(scores.standing, active, window)
     principal = scores.principality_probability
     asked = principal is not None and config.principality.rule != "none"
     today = two_way = None
@@ -237,6 +253,23 @@ def at_risk_list(
         "two_way": two_way,
         "risks": np.histogram(probability[active], bins=RISK_BINS, range=(0.0, 1.0))[0].tolist(),
         "unseen_kinds": list(scores.unseen_kinds),
+        "quarters": {
+            "since": local_date(as_of_us - config.training.step_days * US_PER_DAY, config.project.zone),
+            **standings_told.quarters_summary(scores.standing, before, active, value, stake),
+            "freed_hostages": [
+                {
+                    "customer_id": str(ids[i]),
+                    "uncommitted_on": standings_told.date_in(
+                        as_of_us, float(scores.standing.next_end_days[i]), config.project.zone
+                    ),
+                    "churn_probability": float(probability[i]),
+                    "value": None if np.isnan(value[i]) else float(value[i]),
+                    "satisfaction": round(float(scores.standing.satisfaction[i]), 1),
+                }
+                for i in freed[:MOST_NAMED].tolist()
+            ],
+            "freed_hostages_total": len(freed),
+        },
     }
     return AtRiskList(
         bundle,
@@ -247,10 +280,25 @@ def at_risk_list(
         probability[chosen],
         value[chosen],
         active[chosen],
+        before[chosen],
         source,
         summary,
         None if today is None else today[chosen],
     )
+
+
+def quarters_before(
+    bundle: Bundle,
+    histories: Histories,
+    config: Config,
+    as_of_us: int,
+    customers: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int8]:
+    """Return the quarter of customers a step of the panel before `as_of`; -1 for who was not with us."""
+    earlier = as_of_us - config.training.step_days * US_PER_DAY
+    quarter = standings(bundle, histories, earlier, customers).quarter
+    here = eligible(histories, config, earlier)[customers]
+    return np.where(here, quarter, -1).astype(np.int8)
 
 
 def write_list(found: AtRiskList, path: Path) -> Path:

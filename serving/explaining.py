@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from features.clock import local_date
 from features.definition import Words
 from features.errors import CorredorError, unknown_name
 from features.histories import Histories
-from serving.batch import GONE, lifecycle_stages
+from serving.batch import GONE, lifecycle_stages, quarters_before
+from serving.standing import told_standing
 from training.bundle import PRINCIPALITY, Bundle
 from training.config import Config
 from training.drift import ENDS, TODAY, WAY_WORDS, WAYS, TwoWay, ends_of
 from training.evidence import Evidence, find_evidence
 from training.labels import eligible
 from training.principality import principals
+from training.quarters import QUARTERS
 from training.scoring import BANDS, BOTH_QUESTIONS, Scores, score
 from training.telling import Reason, evidence_kinds, tell_evidence, tell_reasons
 from training.words import percent
@@ -65,6 +69,8 @@ def explain_customer(
                 "evidence": [getattr(words, language) for words in evidence],
             }
         )
+    standing = told_standing(bundle, one, scores.standing, 0, 0, as_of_us, language=language, full=True)
+    before = int(quarters_before(bundle, one, config, as_of_us, np.array([0]))[0])
     principal = scores.principality_probability
     value = float(worth[position])
     return {
@@ -77,6 +83,8 @@ def explain_customer(
         "value_source": source,
         "value_at_risk": value * float(scores.churn_probability[0]),
         "lifecycle_stage": str(lifecycle_stages(bundle, scores.X)[0]) if active else GONE,
+        **standing,
+        "quarter_before": QUARTERS[before] if before >= 0 else None,
         "warnings": list(scores.warnings.get(0, ())),
         "raw_score": float(scores.raw_scores["churn"][0]),
         "base": scores.base,

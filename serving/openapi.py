@@ -75,6 +75,47 @@ class RefusedCustomer(TypedDict):
     error: CustomerError
 
 
+class SignalAnswer(TypedDict):
+    """A number that tells of a switching cost, and its percentile among customers."""
+
+    signal: str
+    label: str
+    value: float | None
+    unit: str
+    percentile: float | None
+    surveyed: bool
+
+
+class SwitchingCostAnswer(TypedDict):
+    """An index of 0 to 100, where it comes from, and the share of its signals that is known."""
+
+    value: float | None
+    provenance: Literal["surveyed", "observed", "unknown"]
+    coverage: float
+    label: NotRequired[str]
+    signals: NotRequired[list[SignalAnswer]]
+
+
+class SatisfactionAnswer(TypedDict):
+    """Satisfaction, 0 to 10: asked, or only estimated from what is observed."""
+
+    value: float | None
+    provenance: Literal["surveyed", "observed", "unknown"]
+    unsatisfied_probability: float | None
+
+
+class LockAnswer(TypedDict):
+    """What leaving a relationship would cost, and until when."""
+
+    product: str
+    committed_until: str | None
+    exit_fee: float | None
+    accrued_benefit: float | None
+    benefit_until: str | None
+    discount: float | None
+    discount_until: str | None
+
+
 class ScoredCustomer(TypedDict):
     """A customer's score at `as_of`; `principality_probability` is that of those who stay."""
 
@@ -84,6 +125,13 @@ class ScoredCustomer(TypedDict):
     principality_probability: float | None
     risk_band: Literal["low", "elevated", "high"]
     model_version: str
+    quarter: Literal["loyal", "hostage", "mercenary", "defector", "unknown"]
+    satisfaction: SatisfactionAnswer
+    hostage_probability: float | None
+    uncommitted_on: str | None
+    all_uncommitted_on: str | None
+    switching_costs: dict[Literal["emotional", "psychological", "learning", "economic"], SwitchingCostAnswer]
+    locks: NotRequired[list[LockAnswer]]
     base: NotRequired[float]
     raw_score: NotRequired[float]
     reasons: NotRequired[list[ReasonAnswer]]

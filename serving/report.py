@@ -14,6 +14,7 @@ from features.durable import write_atomically
 from serving import charts
 from serving.batch import AtRiskList
 from serving.page import Words, heads, money
+from serving.quarters import quarters_section
 from serving.trust import trust_section
 from serving.two_way import two_way_section
 from training.bundle import CHURN, Bundle
@@ -48,6 +49,7 @@ def report_html(found: AtRiskList, checked: Preflight) -> str:
         "as_of": local_date(found.as_of_us, config.project.zone),
         "tiles": _tiles(found, words, language),
         "customers": _customers(found, language, words),
+        "quarters": quarters_section(found, words, language),
         "two_way": two_way_section(found, words, language),
         "moments": _moments(bundle, words, language),
         **trust_section(bundle, config, words, language),
@@ -120,11 +122,15 @@ def _customers(found: AtRiskList, language: Language, words: Words) -> list[dict
             "band": row["risk"],
             "value": amount(row["value"]),
             "value_at_risk": amount(row["value_at_risk"]),
-            "stage": words.get(f"stage_{row['lifecycle_stage']}", "·"),
+            "stage": words.get(f"stage_{row['lifecycle_stage']}", "·") + _quarter(row["quarter"], words),
             "reasons": [row[f"reason_{k}"] for k in (1, 2, 3) if row[f"reason_{k}"]],
         }
         for row in found.table(FIRST_PAGE).to_pylist()
     ]
+
+
+def _quarter(quarter: str | None, words: Words) -> str:
+    return "" if quarter in (None, "unknown") else f" · {words[f'quarter_{quarter}']}"
 
 
 def _spread(found: AtRiskList, words: Words, language: Language) -> dict[str, Any]:

@@ -108,6 +108,15 @@ def company(
         ],
         "amount": [round(float(x), 2) for x in rng.exponential(100, 3 * n)],
         "exit_fee": [None if rng.random() < 0.5 else 25.5 for _ in times],
+        "accrued_benefit": [None if rng.random() < 0.5 else float(x) for x in rng.integers(0, 90, 3 * n)],
+        "benefit_until": [None if rng.random() < 0.5 else t + int(rng.integers(1, 400)) * DAY for t in times],
+        "discount": [None if rng.random() < 0.7 else float(x) for x in rng.integers(0, 9, 3 * n)],
+        "discount_until": [
+            None if rng.random() < 0.5 else t + int(rng.integers(1, 400)) * DAY for t in times
+        ],
+        "market_amount": [
+            None if rng.random() < 0.3 else round(float(x), 2) for x in rng.exponential(100, 3 * n)
+        ],
         "autopay": some([None, True, False], 3 * n),
     }
     times = moments(n)

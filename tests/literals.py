@@ -18,6 +18,7 @@ from features.streams import Contact
 DAY = 86_400_000_000
 TIMES = (
     *("occurred_at", "recorded_at", "started_at", "ended_at", "committed_until", "since", "valid_from"),
+    *("benefit_until", "discount_until"),
     *("observed_at", "asked_at", "assigned_at"),
 )
 TEXTS = (

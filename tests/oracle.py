@@ -218,7 +218,7 @@ class Oracle:
         change = next(v for t, v in wanted if t == "change")
         products = [v for t, v in wanted if t == "product"]
         if change in ("held", "committed"):
-            total = 0.0
+            total, ends = 0.0, []
             for (product, _), row in self.versions(customer, as_of).items():
                 if products and products != [product]:
                     continue
@@ -227,9 +227,18 @@ class Oracle:
                 until = row.get("committed_until")
                 if change == "committed" and (until is None or until < as_of or until <= row["started_at"]):
                     continue
+                if change == "committed":
+                    ends.append(until)
+                lasting = {"exit_fee": "committed_until", "accrued_benefit": "benefit_until"}
+                over = row.get(lasting.get(rest[0], ""))
+                if over is not None and (over < as_of or over <= _known(row)):
+                    continue
                 counts = {"held": 1, "committed": 1, "committed_days": (until or 0) // DAY}
+                counts |= {"next_end": 0, "last_end": 0}
                 total += counts[rest[0]] if rest[0] in counts else row.get(rest[0]) or 0.0
-            return total
+            return (
+                {"next_end": min, "last_end": max}[rest[0]](ends, default=0) if "_end" in rest[0] else total
+            )
         moments = [m for p, m in self.changes(customer, as_of, change) if not products or products == [p]]
         if kind == "track":
             return (as_of - max(moments)) / DAY if moments else NAN
@@ -252,6 +261,11 @@ class Oracle:
             found += [(k[0], t) for k in seen if k not in before]
             before = set(seen)
         return found
+
+
+def _known(row: dict[str, Any]) -> int:
+    recorded = row.get("recorded_at")
+    return row["started_at"] if recorded is None else max(row["started_at"], recorded)
 
 
 def _none_first(text: str | None) -> tuple[bool, str]:

@@ -17,11 +17,15 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from features.catalog import FittedFeatures
+from features.engine import Plan
 from features.errors import CorredorError
+from features.holding import ranks
+from features.signals import Signal, signals
 from training.calibration import Calibrator
 from training.config import Config
 from training.model import Forest, Predictor
 from training.opening import check_opens
+from training.quarters import Satisfaction, needed
 from training.sealed import Sealed, seal, unseal
 
 FORMAT = 1
@@ -81,6 +85,8 @@ class Bundle:
     """Measures out of time by question, model and measure; plain JSON."""
     moments: Mapping[str, Any] = field(default_factory=dict)
     """Question -> global moments of truth, as `global_moments` of `training.reasons` returns them."""
+    satisfaction: Satisfaction | None = None
+    """How satisfaction is estimated; None when customers were not asked enough."""
     beats_baselines: bool | None = None
     """Whether it was better out of time than every baseline; None when that could not be judged."""
     verdict: str = ""
@@ -104,6 +110,23 @@ class Bundle:
         """Position in `moment_keys` of each feature's moment."""
         place = {key: i for i, key in enumerate(self.moment_keys)}
         return np.array([place[f.moment] for f in self.fitted.features], np.int64)
+
+    @cached_property
+    def standing_features(self) -> tuple[list[str], Plan]:
+        """The features that a customer's standing is read from, and the plan of these alone."""
+        names = needed(self.fitted, self.satisfaction)
+        return names, self.fitted.plan_of([f for f in self.fitted.features if f.name in set(names)])
+
+    @cached_property
+    def signals(self) -> tuple[list[Signal], Plan]:
+        """The signals of the switching costs, and the plan of their values and, after these, percentiles."""
+        context = self.fitted.context
+        paths = context.population.paths
+        told = ranks(signals(context.vocabulary, paths), context.population.signals)
+        outputs = [s.expression for s, _ in told] + [rank for _, rank in told]
+        v = context.vocabulary
+        plan = Plan(outputs, v.tags, day_offset=context.day_offset, standards=v.standards, paths=paths)
+        return [signal for signal, _ in told], plan
 
     def check_sample(self) -> None:
         """Check that the model gives the stored rows the stored scores.
@@ -167,6 +190,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> Bundle:
         "window": asdict(bundle.window),
         "measures": bundle.measures,
         "moments": bundle.moments,
+        "satisfaction": bundle.satisfaction.to_dict() if bundle.satisfaction else None,
         "beats_baselines": bundle.beats_baselines,
         "verdict": bundle.verdict,
         "versions": bundle.versions,
@@ -251,6 +275,7 @@ def _assemble(sealed: Sealed) -> Bundle:
         sample=Sample(X, scores),
         measures=manifest["measures"],
         moments=manifest["moments"],
+        satisfaction=Satisfaction.from_dict(stored) if (stored := manifest["satisfaction"]) else None,
         beats_baselines=manifest["beats_baselines"],
         verdict=manifest["verdict"],
         versions=manifest["versions"],

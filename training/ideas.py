@@ -142,6 +142,14 @@ IDEAS = (
         ("relationships.exit_fee", "relationships.accrued_benefit", "relationships.committed_until"),
     ),
     Idea(
+        "market",
+        Words(
+            "price against the market and discounts in force",
+            "precio frente al mercado y descuentos vigentes",
+        ),
+        ("relationships.market_amount", "relationships.discount"),
+    ),
+    Idea(
         "wallet",
         Words(
             "principality by share of wallet instead of by use",

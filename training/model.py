@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -14,7 +14,7 @@ os.environ.setdefault(
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from features.errors import CorredorError
 from training.calibration import Calibrator
@@ -68,8 +68,8 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Logistic:
-    """An L2 logistic regression on `sign(x) log(1 + |x|)`, standardised, clipped at 4; 0 where unknown."""
+class Linear:
+    """A linear score of `sign(x) log(1 + |x|)`, standardised, clipped at 4; 0 where unknown."""
 
     mean: Floats
     scale: Floats
@@ -77,12 +77,27 @@ class Logistic:
     intercept: float
 
     def terms(self, X: npt.NDArray[Any]) -> Floats:
-        """Return each feature's part of the log-odds, float64[n, n_features]; they add up to the score."""
+        """Return each feature's part, float64[n, n_features]; with the intercept they add up to the score."""
         return _standardised(X, self.mean, self.scale) * self.weights
 
     def raw_score(self, X: npt.NDArray[Any]) -> Floats:
-        """Return the log-odds."""
+        """Return the score: log-odds of a logistic regression."""
         return np.asarray(self.terms(X).sum(axis=1) + self.intercept)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the score as plain JSON."""
+        arrays = {name: getattr(self, name).tolist() for name in ("mean", "scale", "weights")}
+        return {"intercept": self.intercept, **arrays}
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> Self:
+        """Return the score that `to_dict` described."""
+        mean, scale, weights = (np.array(d[name], np.float64) for name in ("mean", "scale", "weights"))
+        return cls(mean, scale, weights, float(d["intercept"]))
+
+
+class Logistic(Linear):
+    """An L2 logistic regression."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +154,7 @@ class Forest:
         """Return the logistic and its share as plain JSON; None when there is none."""
         if self.logistic is None:
             return None
-        kept = self.logistic
-        arrays = {name: getattr(kept, name).tolist() for name in ("mean", "scale", "weights")}
-        return {"share": self.share, "intercept": kept.intercept, **arrays}
+        return {"share": self.share, **self.logistic.to_dict()}
 
     @classmethod
     def from_texts(
@@ -171,9 +184,7 @@ class Forest:
             raise CorredorError(f"the model starts from features that are not among the {len(names)}.")
         if linear is None:
             return cls(boosters, start=begins)
-        mean, scale, weights = (np.array(linear[k], np.float64) for k in ("mean", "scale", "weights"))
-        logistic = Logistic(mean, scale, weights, float(linear["intercept"]))
-        return cls(boosters, logistic, float(linear["share"]), begins)
+        return cls(boosters, Logistic.from_dict(linear), float(linear["share"]), begins)
 
     def _check(self, X: npt.NDArray[Any]) -> None:
         if X.ndim != 2 or X.shape[1] != self.n_features:
@@ -218,15 +229,25 @@ def fit_forest(
 def fit_logistic(X: npt.NDArray[Any], happened: npt.NDArray[Any], *, recipe: Recipe) -> Logistic:
     """Fit the L2 logistic regression on the same rows and features."""
     y = _two_classes(happened)
+    mean, scale = _mean_and_scale(X)
+    fitted = LogisticRegression(C=recipe.logistic_c, max_iter=1000).fit(_standardised(X, mean, scale), y)
+    return Logistic(mean, scale, np.asarray(fitted.coef_[0], dtype=np.float64), float(fitted.intercept_[0]))
+
+
+def fit_ridge(X: npt.NDArray[Any], y: Floats, *, penalty: float) -> Linear:
+    """Fit a ridge regression of a number on features, squashed and standardised like the logistic's."""
+    mean, scale = _mean_and_scale(X)
+    fitted = Ridge(alpha=penalty).fit(_standardised(X, mean, scale), y)
+    return Linear(mean, scale, np.asarray(fitted.coef_, dtype=np.float64), float(fitted.intercept_))
+
+
+def _mean_and_scale(X: npt.NDArray[Any]) -> tuple[Floats, Floats]:
     squashed = _squashed(X)
     known = ~np.isnan(squashed)
     n = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, squashed, 0.0).sum(axis=0) / n
     scale = np.sqrt((np.where(known, squashed - mean, 0.0) ** 2).sum(axis=0) / n)
-    scale = np.where(scale > 1e-9, scale, 1.0)
-    del squashed, known
-    fitted = LogisticRegression(C=recipe.logistic_c, max_iter=1000).fit(_standardised(X, mean, scale), y)
-    return Logistic(mean, scale, np.asarray(fitted.coef_[0], dtype=np.float64), float(fitted.intercept_[0]))
+    return mean, np.where(scale > 1e-9, scale, 1.0)
 
 
 def _two_classes(happened: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from features.histories import Histories
 from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.model import Predictor
+from training.quarters import Standing, join, standing_of
 from training.reasons import Floats, Ints, Side, TopMoments, roll_up, top_moments
 
 BANDS = ("low", "elevated", "high")
@@ -48,6 +49,8 @@ class Scores:
     principality_probability: Floats | None
     """For whom we are the main provider later, if they stay."""
     raw_scores: Mapping[str, Floats]
+    standing: Standing
+    """Where each customer stands between satisfaction and switching costs."""
     band: npt.NDArray[np.int8]
     """Position in `BANDS`."""
     warnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -129,6 +132,7 @@ def score(
         churn_probability=probability[CHURN],
         principality_probability=probability.get(PRINCIPALITY),
         raw_scores=raw,
+        standing=join([p.standing for p in parts]),
         band=bundle.bands.of(probability[CHURN]),
         warnings=warnings,
         unseen_kinds=unseen,
@@ -137,10 +141,28 @@ def score(
     )
 
 
+def standings(
+    bundle: Bundle, histories: Histories, as_of_us: int, customers: npt.NDArray[Any] | None = None
+) -> Standing:
+    """Return where some customers (all by default) stood at a moment, without scoring them.
+
+    The same as the standing of their scores, from the features that it is read from alone.
+    """
+    chosen = np.arange(histories.n_customers) if customers is None else np.asarray(customers, np.int64)
+    names, plan = bundle.standing_features
+    parts = []
+    for low in range(0, max(len(chosen), 1), CHUNK):
+        some = histories.select(chosen[low : low + CHUNK])
+        X = plan.run(some, np.array([as_of_us], np.int64))[:, 0]
+        parts.append(standing_of(X, names, bundle.satisfaction, bundle.config.quarters))
+    return join(parts)
+
+
 @dataclass(frozen=True)
 class _Part:
     X: npt.NDArray[np.float32]
     raw: dict[str, Floats]
+    standing: Standing
     explained: dict[str, Explained]
 
 
@@ -148,6 +170,7 @@ def _score_rows(
     bundle: Bundle, X: npt.NDArray[np.float32], reasons: int, explain: Mapping[str, Side]
 ) -> _Part:
     raw, explained = {}, {}
+    standing = standing_of(X, bundle.fitted.names, bundle.satisfaction, bundle.config.quarters)
     for question, predictor in bundle.predictors.items():
         raw[question], contributions = _score_and_explain(predictor, X, question in explain)
         if contributions is not None:
@@ -165,7 +188,7 @@ def _score_rows(
             )
             base = float(contributions[0, -1]) if len(X) else 0.0
             explained[question] = Explained(moments, base, top)
-    return _Part(X, raw, explained)
+    return _Part(X, raw, standing, explained)
 
 
 def _explained_together(parts: list[Explained]) -> Explained:

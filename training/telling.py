@@ -6,7 +6,10 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
+from features.clock import US_PER_DAY
 from features.definition import Feature, Words
 from features.profile import LIFECYCLE
 from features.vocabulary import slug
@@ -49,6 +52,13 @@ _SINGULAR = {
 }
 
 
+class AsOf(NamedTuple):
+    """A moment (µs UTC), and the zone in which its dates are said."""
+
+    us: int
+    zone: ZoneInfo
+
+
 @dataclass(frozen=True)
 class Reason:
     """One signed, named cause of one prediction; it tells how the model weighs, not what causes what."""
@@ -83,7 +93,7 @@ def tell_reasons(bundle: Bundle, scores: Scores, element: int, question: str = C
         strict=True,
     ):
         moment = bundle.moment_keys[m]
-        feature, sentence = _tell(bundle, moment, bundle.fitted.features[f], values)
+        feature, sentence = _tell(bundle, moment, bundle.fitted.features[f], values, scores.as_of)
         value = values[feature.name]
         reasons.append(
             Reason(
@@ -141,14 +151,25 @@ def moment_label(bundle: Bundle, moment: str) -> Words:
     return Words(fitted.moment_label(moment, "en"), fitted.moment_label(moment, "es"))
 
 
-def tell_feature(feature: Feature, value: float, label: Words) -> Words:
-    """Return a feature's sentence with a value in it, or that it is not known."""
+def tell_feature(feature: Feature, value: float, label: Words, *, on: AsOf | None = None) -> Words:
+    """Return a feature's sentence with a value in it, or that it is not known.
+
+    Days ahead are told as the date they end on, when it is said `on` which moment they are known.
+    """
     if math.isnan(value):
+        if feature.absent is not None:
+            return _capital(feature.absent)
         return Words(f"{label.en}: nothing known", f"{label.es}: no consta")
-    return Words(_fill(feature, value, "en"), _fill(feature, value, "es"))
+    return Words(_fill(feature, value, "en", on), _fill(feature, value, "es", on))
 
 
-def _tell(bundle: Bundle, moment: str, feature: Feature, values: dict[str, float]) -> tuple[Feature, Words]:
+def _capital(words: Words) -> Words:
+    return Words(*(text[:1].upper() + text[1:] for text in (words.en, words.es)))
+
+
+def _tell(
+    bundle: Bundle, moment: str, feature: Feature, values: dict[str, float], as_of_us: int
+) -> tuple[Feature, Words]:
     """Return the feature that a moment is told by, and its sentence.
 
     A silence is told by its length and what is usual, from which every other number of it is derived.
@@ -160,7 +181,10 @@ def _tell(bundle: Bundle, moment: str, feature: Feature, values: dict[str, float
         silence = next(f for f in bundle.fitted.features if f.name == length)
         usual = values.get(f"{group}_gap_median", math.nan)
         return silence, _silence(bundle, group, values[length], usual)
-    return feature, tell_feature(feature, values[feature.name], label)
+    if feature.told_by and not math.isnan(values.get(feature.told_by, math.nan)):
+        feature = next(f for f in bundle.fitted.features if f.name == feature.told_by)
+    on = AsOf(as_of_us, bundle.config.project.zone)
+    return feature, tell_feature(feature, values[feature.name], label, on=on)
 
 
 def _silence(bundle: Bundle, group: str, silence: float, usual: float) -> Words:
@@ -179,9 +203,9 @@ def _silence(bundle: Bundle, group: str, silence: float, usual: float) -> Words:
     return Words(f"{en}, against a usual gap of {gap_en}", f"{es}; lo habitual son {gap_es}")
 
 
-def _fill(feature: Feature, value: float, language: Language) -> str:
+def _fill(feature: Feature, value: float, language: Language, on: AsOf | None) -> str:
     template = feature.sentence.en if language == "en" else feature.sentence.es
-    text = _value(feature, value, language)
+    text = _value(feature, value, language, on)
     sentence = template.replace("{value}", text)
     if text.lstrip("+-") == "1":
         for many, one in _SINGULAR[language].items():
@@ -189,7 +213,12 @@ def _fill(feature: Feature, value: float, language: Language) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _value(feature: Feature, value: float, language: Language) -> str:
+def _value(feature: Feature, value: float, language: Language, on: AsOf | None) -> str:
+    if feature.unit == "days ahead" and on is not None:
+        minute = 60_000_000  # features are float32: to the minute they are exact
+        ends = round((on.us + value * US_PER_DAY) / minute) * minute
+        today = datetime.fromtimestamp(on.us // 1_000_000, UTC).astimezone(on.zone).date()
+        return day_of(ends, on.zone, language, today=today)
     if feature.unit in ("probability", "share", "0-1"):
         return percent(value, language)
     if feature.unit in ("change of share", "places"):
@@ -204,7 +233,7 @@ def _value(feature: Feature, value: float, language: Language) -> str:
     if feature.unit == "stage":
         stage = LIFECYCLE[int(value)]
         return stage if language == "en" else _STAGES_ES[stage]
-    if feature.unit == "days":
+    if feature.unit in ("days", "days ahead"):
         return number(math.floor(value), language)
     if len(feature.unit) == 3 and feature.unit.isupper():
         return _amount(value, language)

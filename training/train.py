@@ -32,6 +32,7 @@ from training.leaks import find_leaks, left_out
 from training.model import Predictor
 from training.panel import Panel, build_panel, panel_dates
 from training.reasons import global_moments, roll_up
+from training.satisfaction import fit_satisfaction
 from training.testing import OURS, groups_of, report, run_test
 from training.verdict import verdict_of
 
@@ -77,6 +78,7 @@ def learn(histories: Histories, config: Config, until_us: int) -> Bundle:
         sample=draw_sample(panel.X, predictors),
         measures=measures,
         moments={q: _moments(known, fitted, panel, q, predictor) for q, predictor in predictors.items()},
+        satisfaction=fit_satisfaction(known, config, fitted, panel),
         beats_baselines=beats,
         verdict=verdict,
     )

@@ -256,11 +256,14 @@ def _auc(models: Mapping[str, Any], name: str) -> float:
 
 def show_list(found: AtRiskList, *, rows: int) -> None:
     """Print the first rows of a list."""
-    heads = ["#", "customer", "risk", "main provider", "value", "at risk", "stage", "because"]
+    heads = ["#", "customer", "risk", "main provider", "value", "at risk", "stage", "quarter", "because"]
     table = found.table(rows).to_pylist()
     principal = any(r["principality_probability"] is not None for r in table)
+    standing = any(r["quarter"] not in (None, "unknown") for r in table)
     if not principal:
         heads.remove("main provider")
+    if not standing:
+        heads.remove("quarter")
     say_table(
         heads,
         [
@@ -271,6 +274,7 @@ def show_list(found: AtRiskList, *, rows: int) -> None:
                 *([percent(r["principality_probability"], 0)] if principal else []),
                 *("·" if r[k] is None else f"{r[k]:,.0f}" for k in ("value", "value_at_risk")),
                 r["lifecycle_stage"],
+                *([r["quarter"] or "·"] if standing else []),
                 r["reason_1"] or "·",
             )
             for r in table
@@ -319,6 +323,7 @@ def show_explanation(found: dict[str, Any]) -> None:
     if found["value"] == found["value"]:
         say(f"  value at risk     {found['value_at_risk']:,.0f} of {found['value']:,.0f} a year")
     say(f"  stage             {found['lifecycle_stage']}")
+    say(*_standing_lines(found))
     if found["warnings"]:
         say(f"  beware            {', '.join(w.replace('_', ' ') for w in found['warnings'])}")
     say("", "Moments of truth, the heaviest first:")
@@ -333,6 +338,26 @@ def show_explanation(found: dict[str, Any]) -> None:
             without = percent(reason["probability_without"])
             say(f"  · {reason['sentence']}  ({reason['label']}: without it {without})")
     say("", "How the model weighs what it knows; it does not prove what causes what.")
+
+
+def _standing_lines(found: dict[str, Any]) -> list[str]:
+    """Return where the customer stands between satisfaction and switching costs."""
+    felt = found["satisfaction"]
+    lines = [f"  quarter           {found['quarter']}"]
+    if found["quarter_before"] not in (None, found["quarter"]):
+        lines[0] += f" (was {found['quarter_before']})"
+    if felt["value"] is not None:
+        said = "the customer says so, among others" if felt["provenance"] == "surveyed" else "estimated"
+        lines.append(f"  satisfaction      {felt['value']:.1f} of 10 ({said})")
+    for cost, of in found["switching_costs"].items():
+        if of["value"] is not None:
+            known = f"{of['provenance']}, {percent(of['coverage'], 0)} of its signals known"
+            lines.append(f"  {cost:<17} {of['value']:.0f} of 100 ({known})")
+    for lock in found["locks"]:
+        if lock["committed_until"]:
+            fee = f", leaving costs {lock['exit_fee']:,.0f} until then" if lock["exit_fee"] else ""
+            lines.append(f"  committed         {lock['product']} until {lock['committed_until']}{fee}")
+    return lines
 
 
 def _column(name: str, filled: float) -> str:

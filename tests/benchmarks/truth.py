@@ -32,7 +32,7 @@ import pandas as pd
 
 from features.catalog import FittedFeatures
 from features.clock import as_of_us
-from features.holding import COSTS
+from features.settings import COSTS
 from features.vocabulary import slug
 from serving.workspace import Workspace, open_workspace
 from tests.benchmarks.simulated import scored
@@ -42,6 +42,8 @@ from training.evaluate import Outcomes, auc, measure
 from training.fitting import Fit, fit_question, recipe_of
 from training.importance import stage_importance
 from training.panel import Panel, build_panel
+from training.quarters import standing_of
+from training.satisfaction import fit_satisfaction
 from training.simulate import simulate
 from training.testing import groups_of
 from training.train import fit_all_features, moments_by_row
@@ -277,15 +279,20 @@ def repairs(study: Study) -> list[Row]:
 
 
 def hostage_scores_of(study: Study) -> Floats | None:
-    """Return how likely each snapshot of the test is a hostage; None: it cannot be told yet."""
-    return None
+    """Return how likely each snapshot of the test is a hostage; None: satisfaction cannot be told."""
+    config, fitted = study.workspace.config, study.fitted
+    known = study.workspace.histories.known_before(int(study.test.as_of.min()))
+    satisfaction = fit_satisfaction(known, config, fitted, study.train)
+    if satisfaction is None:
+        return None
+    return standing_of(study.test.X, fitted.names, satisfaction, config.quarters).hostage
 
 
 def hostages(study: Study) -> list[Row]:
     """How many of those who seem most held are, when as many are named as there are."""
     score, true = hostage_scores_of(study), study.known.hostage.to_numpy(bool)
     if score is None:
-        return [("hostages", f"not wired ({true.mean():.3f} are)", None)]
+        return [("hostages", f"not told ({true.mean():.3f} are)", None)]
     named = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")[: int(true.sum())]
     precision = float(true[named].mean())
     return [(f"precision at {true.sum():,} (≥ {HOSTAGE_BAR})", f"{precision:.3f}", precision >= HOSTAGE_BAR)]

@@ -103,6 +103,10 @@ def relationships(draw):
                 "committed_until": until,
                 "amount": scaled(b[6], 9_999),
                 "autopay": pick(b[7], None, True, False),
+                "exit_fee": scaled(b[7], 99),
+                "accrued_benefit": scaled(b[1], 99),
+                "benefit_until": None if b[6] < 90 else start + (b[6] - 90) * DAY // 4,
+                "market_amount": scaled(b[2], 9_999),
             }
         )
     versions = {
@@ -269,8 +273,10 @@ def relationship_facts():
     found = []
     for product in ((), (("product", "loan"),)):
         held, committed = (Rows("relationships", ("change", c), *product) for c in ("held", "committed"))
-        found += [held.total(m) for m in ("held", "amount", "autopay", "exit_fee")]
+        found += [held.total(m) for m in ("held", "amount", "autopay", "exit_fee", "accrued_benefit")]
         found += [committed.total("committed"), committed.total("committed_days")]
+        if not product:  # the ends of all that run, which are not those of a product
+            found += [committed.total("next_end"), committed.total("last_end")]
         for change in ("started", "ended"):
             rows = Rows("relationships", ("change", change), *product)
             found += [rows.count(w) for w in WINDOWS] + [rows.days_since_last()]

@@ -8,9 +8,10 @@ import pytest
 
 from features.catalog import fit_features
 from features.histories import build_histories
-from features.holding import cost_of, percentiles
+from features.holding import percentiles
 from features.population import Population
 from features.settings import Activity
+from features.signals import cost_of
 from tests.literals import at, settings, table, typed
 
 UNTIL = at("2026-01-01")
@@ -60,7 +61,7 @@ def known(tables, as_of=UNTIL):
 
 def test_a_percentile_is_the_share_below_the_middle_of_a_stretch():
     edges, shares = percentiles(np.array([0.0, 0.0, 0.0, 5.0, 9.0, np.nan]))
-    assert edges == (5.0, 9.0)
+    assert edges == (2.5, 7.0)
     assert shares == (0.3, 0.7, 0.9)  # three of five at 0: the middle one has 1.5 of 5 below it
     assert percentiles(np.array([7.0, 7.0])) is None
     assert percentiles(np.array([np.nan])) is None

@@ -217,7 +217,7 @@ def test_the_features_of_switching_costs_tell_the_state():
     row = dict(zip(features.names, features.snapshots(history, [UNTIL])[0, 0].tolist(), strict=True))
     expected = {
         **{"products_held": 1, "autopay_held": 1, "amount_held": 100, "exit_fee_held": 20, "commitments": 1},
-        **{"commitment_days_left": 30, "products_started_364d": 1, "products_ended_364d": 1},
+        **{"days_until_uncommitted": 30, "products_started_364d": 1, "products_ended_364d": 1},
         **{"days_since_product_ended": 10, "holds_loan": 1, "holds_card": 0, "holds_account": 0},
     }
     assert {name: row[name] for name in expected} == pytest.approx(expected)

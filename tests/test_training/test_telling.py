@@ -1,12 +1,14 @@
 import math
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from features.definition import Feature, Words
 from features.expressions import ACTIVITY
+from tests.literals import at
 from tests.test_training.shop import AS_OF, DAY, to_histories, trained_shop
 from training.scoring import score
-from training.telling import tell_feature, tell_reasons, tell_weight
+from training.telling import AsOf, tell_feature, tell_reasons, tell_weight
 
 QUARTER = math.log(0.25)
 
@@ -83,6 +85,27 @@ def test_numbers_are_said_by_their_unit(unit, value, en, es):
     sentence = Words("calls: {value} contacts so far", "llamadas: {value} contactos hasta ahora")
     feature = Feature("calls", ACTIVITY.count(), unit, "call.frequency", sentence)
     assert tell_feature(feature, value, Words("Calls", "Llamadas")) == Words(en, es)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "days", "en", "es"),
+    [
+        ("2026-05-20", 12.0, "The exit fee ends on 1 June", "La penalización termina el 1 de junio"),
+        (
+            *("2025-12-20", 12.99999),
+            *("The exit fee ends on 2 January 2026", "La penalización termina el 2 de enero de 2026"),
+        ),
+    ],
+)
+def test_days_ahead_are_told_as_the_date_they_end_on(as_of, days, en, es):
+    sentence = Words("the exit fee ends on {value}", "la penalización termina el {value}")
+    feature = Feature("fee", ACTIVITY.count(), "days ahead", "switching.economic", sentence, absent=FREE)
+    on = AsOf(at(as_of), ZoneInfo("UTC"))
+    assert tell_feature(feature, days, Words("Fee", "Penalización"), on=on) == Words(en, es)
+    assert tell_feature(feature, math.nan, Words("Fee", "Penalización"), on=on) == Words("Free", "Libre")
+
+
+FREE = Words("free", "libre")
 
 
 def test_the_weight_of_a_reason_is_said_as_two_risks(shop):
