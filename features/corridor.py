@@ -22,12 +22,15 @@ _Row = tuple[str, Expr, str, int, str, str]
 
 
 def define(context: Context) -> Iterator[Feature]:
-    """Yield the features of the corridor, where there is one.
+    """Yield the features of the corridor, where the data tell of one.
 
-    Visits to a shop are no corridor: it takes two kinds of direct contact beside those of plain activity.
+    It takes two kinds of direct contact, and something that tells what happened on the way: cases, who
+    served, how contacts ended, or how long they were waited for. Without these the order of visits says
+    little that their counts do not.
     """
     v, paths = context.vocabulary, context.population.paths
-    if paths is None or sum(v.facts[kind].direct for kind in v.kinds if kind not in v.activity) < 2:
+    told = bool(v.codes or v.outcomes or "wait_minutes" in v.answered)
+    if paths is None or not told or sum(v.facts[kind].direct for kind in v.kinds) < 2:
         return
     half = context.nearest_window(182)
     yield from _obstacles(half)

@@ -31,13 +31,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.catalog import FittedFeatures
-from features.clock import as_of_us
+from features.clock import as_of_us, local_date
 from features.settings import COSTS
 from features.vocabulary import slug
 from serving.workspace import Workspace, open_workspace
 from tests.benchmarks.simulated import scored
 from training.ablation import ablate, ablation_report
 from training.bundle import CHURN
+from training.corridor import read_corridor
 from training.evaluate import Outcomes, auc, measure
 from training.fitting import Fit, fit_question, recipe_of
 from training.importance import stage_importance
@@ -248,19 +249,26 @@ def costs(study: Study) -> list[Row]:
     return rows
 
 
-def repair_list_of(workspace: Workspace, as_of: int) -> list[tuple[str, str, str | None]] | None:
-    """Return the stretches to repair, the most urgent first: (from, to, day since when it is worse).
-
-    None: the product cannot tell yet.
-    """
-    return None
+def repair_list_of(workspace: Workspace, as_of: int) -> list[tuple[str, str, str | None]]:
+    """Return the stretches to repair, the most urgent first: (from, to, day since when it is worse)."""
+    corridor, zone = (
+        read_corridor(workspace.histories, workspace.config, as_of),
+        workspace.config.project.zone,
+    )
+    kinds = corridor.map.steps.kinds
+    return [
+        (
+            kinds[r.stretch // len(kinds)],
+            kinds[r.stretch % len(kinds)],
+            None if r.worsened is None else local_date(r.worsened.since, zone),
+        )
+        for r in corridor.repairs.repairs
+    ]
 
 
 def repairs(study: Study) -> list[Row]:
     """Whether the congested and the blocked stretch are found, and since when."""
     found = repair_list_of(study.workspace, int(study.test.as_of.max()))
-    if found is None:
-        return [("repair list", "not wired", None)]
     rows: list[Row] = []
     for name, true in study.truth["corridor"].items():
         places = [i for i, (a, b, _) in enumerate(found) if (a, b) == (true["from"], true["to"])]
