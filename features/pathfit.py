@@ -185,11 +185,13 @@ def _with_people(paths: Paths, stream: Stream, kind: Ints, said: Ints) -> Paths:
         number = np.bincount(who[some], minlength=len(labels))
         sums = np.rint(np.bincount(who[some], weights=left[some].astype(np.float64), minlength=len(labels)))
         of = {labels[i]: (int(sums[i]), int(number[i])) for i in np.flatnonzero(number)}
-        people[name] = Impressions(of, _prior(sums, number.astype(np.float64), left[some].astype(np.float64)))
+        people[name] = Impressions(
+            of, shrinkage(sums, number.astype(np.float64), left[some].astype(np.float64))
+        )
     return replace(paths, answer_mean=mean, people=people)
 
 
-def _prior(sums: Floats, number: Floats, left: Floats) -> float:
+def shrinkage(sums: Floats, number: npt.NDArray[np.integer], left: Floats) -> float:
     """Return the variance within people over that between them: how many answers the mean of all weighs.
 
     One-way analysis of variance with random effects; see Searle, Casella and McCulloch (1992), chapter 3.
@@ -200,7 +202,7 @@ def _prior(sums: Floats, number: Floats, left: Floats) -> float:
         return 1e6
     between = float((sums[some] ** 2 / number[some]).sum())
     within = (float((left**2).sum()) - between) / (answers - people)
-    size = (answers - float((number**2).sum()) / answers) / (people - 1)
+    size = (answers - float((number.astype(np.float64) ** 2).sum()) / answers) / (people - 1)
     grand = float(sums.sum()) ** 2 / answers
     spread = ((between - grand) / (people - 1) - within) / size
     return float(min(within / spread, 1e6)) if spread > 0 else 1e6

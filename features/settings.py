@@ -160,6 +160,13 @@ class Quarters(Section):
     held_from: float = Field(50.0, gt=0, lt=100)
 
 
+class People(Section):
+    """`[people]`: who may see the names of those who serve; pages and lists name teams only."""
+
+    names_to: tuple[str, ...] = ()
+    """Roles; `corredor report --role ROLE` tells people by name to these."""
+
+
 class FeatureSettings(Section):
     """`[features]`: how much is expanded."""
 
@@ -193,6 +200,7 @@ class DataSettings(Section):
     channels: dict[str, Channel] = {}
     switching_costs: dict[str, SwitchingSignal] = {}
     quarters: Quarters = Quarters()
+    people: People = People()
     features: FeatureSettings = FeatureSettings()
 
     @field_validator("sources")

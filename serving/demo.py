@@ -13,6 +13,7 @@ from serving.learning import Step, Trained, train_and_register
 from serving.report import write_report
 from serving.workspace import open_workspace
 from training.preflight import Preflight, preflight
+from training.service import served_by
 
 _TABLES = {
     "trips.parquet": """
@@ -71,7 +72,9 @@ def run_demo(folder: Path, step: Step) -> Demo:
         found = at_risk_list(trained.bundle, workspace.histories, workspace.config, as_of)
         write_list(found, out)
     with step(f"drawing {report}"):
-        write_report(found, checked, report)
+        vocabulary = trained.bundle.fitted.context.vocabulary
+        served = served_by(workspace.histories, workspace.config, vocabulary, as_of)
+        write_report(found, checked, report, served)
     return Demo(config, checked, trained, found, out, report)
 
 

@@ -15,11 +15,13 @@ from serving import charts
 from serving.batch import AtRiskList
 from serving.page import Words, heads, money
 from serving.quarters import quarters_section
+from serving.served import served_section
 from serving.trust import trust_section
 from serving.two_way import two_way_section
 from training.bundle import CHURN, Bundle
 from training.config import Config
 from training.preflight import Preflight
+from training.service import Served
 from training.words import Language, number, percent
 
 FIRST_PAGE = 15
@@ -27,13 +29,23 @@ STAGE_MOMENTS = 10
 """Moments of truth whose weight is told stage by stage."""
 
 
-def write_report(found: AtRiskList, checked: Preflight, path: Path) -> Path:
+def write_report(
+    found: AtRiskList, checked: Preflight, path: Path, served: Mapping[str, Sequence[Served]] | None = None
+) -> Path:
     """Write the report of a list as one HTML file: whole or not at all."""
-    return write_atomically(path, report_html(found, checked).encode("utf-8"))
+    return write_atomically(path, report_html(found, checked, served).encode("utf-8"))
 
 
-def report_html(found: AtRiskList, checked: Preflight) -> str:
-    """Return the report of a list as HTML that loads nothing from anywhere."""
+def report_html(
+    found: AtRiskList, checked: Preflight, served: Mapping[str, Sequence[Served]] | None = None
+) -> str:
+    """Return the report of a list as HTML that loads nothing from anywhere.
+
+    Args:
+        found: the list.
+        checked: what the data hold.
+        served: how customers were served (`training.service`); left out when it is not given.
+    """
     from jinja2 import Environment
     from markupsafe import Markup
 
@@ -52,6 +64,7 @@ def report_html(found: AtRiskList, checked: Preflight) -> str:
         "quarters": quarters_section(found, words, language),
         "two_way": two_way_section(found, words, language),
         "moments": _moments(bundle, words, language),
+        "served": served_section(served or {}, words, language),
         **trust_section(bundle, config, words, language),
         "spread": _spread(found, words, language),
         "data": _data(checked, words, language),

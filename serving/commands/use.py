@@ -103,6 +103,9 @@ def report(
         Path | None, typer.Option(help="The page to write; by default report.html beside the data.")
     ] = None,
     model: Model = "champion",
+    role: Annotated[
+        str | None, typer.Option(help="The reader's role; those in [people] names_to see who served by name.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write the report: one page with the list, the moments, how far to trust them, and the data."""
@@ -112,6 +115,7 @@ def report(
     from serving.workspace import open_workspace
     from training.preflight import preflight
     from training.registry import champion_bundle
+    from training.service import served_by
 
     with steps() as step:
         with step("reading the sources"):
@@ -121,10 +125,13 @@ def report(
         with step("looking at the data"):
             checked = preflight(workspace.tables, workspace.histories, workspace.config)
         with step("scoring"):
-            found = at_risk_list(bundle, workspace.histories, workspace.config, workspace.as_of(as_of))
+            day = workspace.as_of(as_of)
+            vocabulary = bundle.fitted.context.vocabulary
+            served = served_by(workspace.histories, workspace.config, vocabulary, day, role=role)
+            found = at_risk_list(bundle, workspace.histories, workspace.config, day)
         path = out or workspace.config.folder / "report.html"
         with step("drawing"):
-            write_report(found, checked, path)
+            write_report(found, checked, path, served)
     say(f"Wrote {path}: open it in a browser.")
 
 
