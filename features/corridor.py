@@ -52,8 +52,11 @@ def latest(due: Expr, passed: Expr) -> Expr:
 
 
 def _rows(moment: str, rows: list[_Row], source: str = "") -> Iterator[Feature]:
+    """Yield features; what fades is told by its date, where there is one in the same moment."""
+    dated = next((name for name, _, unit, *_ in rows if unit == "days ago"), "")
     for name, expression, unit, direction, en, es in rows:
-        yield Feature(name, expression, unit, moment, Words(en, es), direction, source=source)
+        better = dated if name.endswith("_felt") else ""
+        yield Feature(name, expression, unit, moment, Words(en, es), direction, source=source, told_by=better)
 
 
 def _obstacles(half: int) -> Iterator[Feature]:
@@ -93,11 +96,11 @@ def _obstacles(half: int) -> Iterator[Feature]:
         ),
         (
             *("step_pace", EVERY.decayed("step_ratio", FELT) / EVERY.decayed("has:step_ratio", FELT)),
-            *("log", 0, "steps take {value} of the usual time", "los pasos tardan {value} de lo habitual"),
+            *("log", 0, "steps take {value} times the usual", "los pasos tardan {value} veces lo habitual"),
         ),
         (
-            *("days_since_slow_step", EVERY.days_since_answer("only:step_late"), "days", -1),
-            *("the last slow step was {value} days ago", "hace {value} días del último paso lento"),
+            *("days_since_slow_step", EVERY.days_since_answer("only:step_late"), "days ago", -1),
+            *("the last slow step was on {value}", "el último paso lento fue el {value}"),
         ),
     ]  # fmt: skip
     yield from _rows("corridor.late", slow)
@@ -147,9 +150,9 @@ def _open(context: Context, paths: Paths) -> Iterator[Feature]:
                     f"{label.es}: {{value}} días fuera de plazo",
                 ),
                 (
-                    *(f"{slug(kind)}_days_since_overdue", latest(due, passed), "days", -1),
-                    f"{label.en}: past its time {{value}} days ago",
-                    f"{label.es}: fuera de plazo hace {{value}} días",
+                    *(f"{slug(kind)}_days_since_overdue", latest(due, passed), "days ago", -1),
+                    f"{label.en}: its time was up on {{value}}",
+                    f"{label.es}: el plazo venció el {{value}}",
                 ),
             ]
         yield from _rows(f"{slug(kind)}.open", own)
@@ -197,9 +200,9 @@ def _of_kind(context: Context, paths: Paths, place: int, kind: str, half: int) -
                 f"{label.es}: {{value}} veces más tarde de lo habitual; lo último pesa más",
             ),
             (
-                *(f"{name}_days_since_slow", rows.days_since_answer("only:step_late"), "days", -1),
-                f"{label.en}: later than usual {{value}} days ago",
-                f"{label.es}: más tarde de lo habitual hace {{value}} días",
+                *(f"{name}_days_since_slow", rows.days_since_answer("only:step_late"), "days ago", -1),
+                f"{label.en}: later than usual on {{value}}",
+                f"{label.es}: más tarde de lo habitual el {{value}}",
             ),
             (
                 *(f"{name}_step_last", rows.answer("step_days"), "days", 1),
@@ -212,8 +215,8 @@ def _of_kind(context: Context, paths: Paths, place: int, kind: str, half: int) -
         above: list[_Row] = [
             (
                 *(f"{name}_amount_ratio", rows.answer("amount_ratio"), "log", 1),
-                f"{label.en}: the last was {{value}} of the usual",
-                f"{label.es}: la última fue {{value}} de lo habitual",
+                f"{label.en}: the last was {{value}} times the usual",
+                f"{label.es}: la última fue {{value}} veces lo habitual",
             ),
             (
                 *(f"{name}_surge_felt", rows.decayed("surge", FELT), "log", 1),
@@ -221,9 +224,9 @@ def _of_kind(context: Context, paths: Paths, place: int, kind: str, half: int) -
                 f"{label.es}: {{value}} por encima de lo habitual; lo último pesa más",
             ),
             (
-                *(f"{name}_days_since_surge", rows.days_since_answer("only:surge"), "days", -1),
-                f"{label.en}: more than usual {{value}} days ago",
-                f"{label.es}: más de lo habitual hace {{value}} días",
+                *(f"{name}_days_since_surge", rows.days_since_answer("only:surge"), "days ago", -1),
+                f"{label.en}: more than usual on {{value}}",
+                f"{label.es}: más de lo habitual el {{value}}",
             ),
         ]
         yield from _rows(f"{name}.surge", above)

@@ -64,11 +64,11 @@ def by_kind(context: Context) -> Iterator[Feature]:
             yield Feature(
                 f"{slug(kind)}_days_since_promise_broken",
                 rows.days_since_answer("only:wait_excess"),
-                "days",
+                "days ago",
                 f"{slug(kind)}.wait",
                 Words(
-                    f"{label.en}: waited longer than promised {{value}} days ago",
-                    f"{label.es}: esperó más de lo prometido hace {{value}} días",
+                    f"{label.en}: waited longer than promised on {{value}}",
+                    f"{label.es}: esperó más de lo prometido el {{value}}",
                 ),
                 direction=-1,
             )
@@ -82,6 +82,7 @@ def by_kind(context: Context) -> Iterator[Feature]:
                     f"{label.es}: {{value}} minutos más de lo prometido; lo último pesa más",
                 ),
                 direction=1,
+                told_by=f"{slug(kind)}_wait_last",
             )
         if kind in v.answered.get("wait_minutes", ()):
             yield Feature(
@@ -89,10 +90,7 @@ def by_kind(context: Context) -> Iterator[Feature]:
                 rows.answer("wait_minutes"),
                 "minutes",
                 f"{slug(kind)}.wait",
-                Words(
-                    f"{label.en}: waited {{value}} minutes the last time",
-                    f"{label.es}: esperó {{value}} minutos la última vez",
-                ),
+                _last_wait(label, v.facts[kind].promised_minutes),
                 direction=1,
             )
             yield Feature(
@@ -105,6 +103,23 @@ def by_kind(context: Context) -> Iterator[Feature]:
                 ),
                 direction=1,
             )
+
+
+def _last_wait(label: Phrase, promised: float | None) -> Words:
+    """Return the sentence of the last wait, with what is promised beside it."""
+    en, es = f"{label.en}: waited {{value}} minutes", f"{label.es}: esperó {{value}} minutos"
+    if promised is None:
+        return Words(f"{en} the last time", f"{es} la última vez")
+    for least, length, days, días in ((2880, 1440, "days", "días"), (120, 60, "hours", "horas")):
+        if promised >= least:
+            return Words(
+                f"{en} the last time, where {promised / length:g} {days} are promised",
+                f"{es} la última vez, y lo prometido son {promised / length:g} {días}",
+            )
+    return Words(
+        f"{en} the last time, where {promised:g} minutes are promised",
+        f"{es} la última vez, y lo prometido son {promised:g} minutos",
+    )
 
 
 def by_stage(context: Context) -> Iterator[Feature]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -191,7 +192,7 @@ def _with_people(paths: Paths, stream: Stream, kind: Ints, said: Ints) -> Paths:
     return replace(paths, answer_mean=mean, people=people)
 
 
-def shrinkage(sums: Floats, number: npt.NDArray[np.integer], left: Floats) -> float:
+def shrinkage(sums: Floats, number: npt.NDArray[Any], left: Floats) -> float:
     """Return the variance within people over that between them: how many answers the mean of all weighs.
 
     One-way analysis of variance with random effects; see Searle, Casella and McCulloch (1992), chapter 3.

@@ -53,9 +53,9 @@ def _familiar(kind: str, label: Phrase) -> Iterator[Feature]:
             f"{label.es}: {{value}} cambios de persona; lo último pesa más",
         ),
         (
-            *(f"{name}_days_since_change", rows.days_since_answer("only:agent_changed"), "days", -1),
-            f"{label.en}: the person changed {{value}} days ago",
-            f"{label.es}: hace {{value}} días que cambió la persona",
+            *(f"{name}_days_since_change", rows.days_since_answer("only:agent_changed"), "days ago", -1),
+            f"{label.en}: the person changed on {{value}}",
+            f"{label.es}: la persona cambió el {{value}}",
         ),
         (
             *(f"{name}_bond_days", since(rows.answer("bond_since")), "days", -1),
@@ -64,7 +64,8 @@ def _familiar(kind: str, label: Phrase) -> Iterator[Feature]:
         ),
     ]
     for feature, expression, unit, direction, en, es in found:
-        yield Feature(feature, expression, unit, f"{name}.people", Words(en, es), direction)
+        better = f"{name}_days_since_change" if feature.endswith("_felt") else ""
+        yield Feature(feature, expression, unit, f"{name}.people", Words(en, es), direction, told_by=better)
 
 
 def _conflicts(year: int) -> Iterator[Feature]:

@@ -61,9 +61,9 @@ def _again(context: Context, kind: str) -> Iterator[Feature]:
             f"{label.es}: volvió a fallar {{value}} veces sin compensación; lo último pesa más",
         ),
         (
-            *("days_since_failed_again", rows.days_since_answer("only:double"), "days", -1),
-            f"{label.en}: failed again {{value}} days ago, not made up for",
-            f"{label.es}: volvió a fallar hace {{value}} días, sin compensación",
+            *("days_since_failed_again", rows.days_since_answer("only:double"), "days ago", -1),
+            f"{label.en}: failed again on {{value}}, not made up for",
+            f"{label.es}: volvió a fallar el {{value}}, sin compensación",
         ),
     ]
     for name, expression, unit, direction, en, es in found:
@@ -75,4 +75,5 @@ def _again(context: Context, kind: str) -> Iterator[Feature]:
             Words(en, es),
             direction,
             source=SOURCE,
+            told_by=f"{slug(kind)}_days_since_failed_again" if name.endswith("_felt") else "",
         )

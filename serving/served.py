@@ -20,15 +20,18 @@ def served_section(
     """Return the facts of the report's section; None where there is nothing to tell apart."""
     if not served:
         return None
-    columns = ("served_contacts", "served_answers", "served_impression", "served_failed")
+    columns = ["served_contacts", "served_answers", "served_said", "served_impression", "served_failed"]
     tables = []
     for grouping, groups in served.items():
+        against = any(one.impression is not None for one in groups)
+        shown = [c for c in columns if against or c != "served_impression"]
         rows = [
             [
                 _label(grouping, one.name, words, language),
                 number(one.contacts, language),
                 number(one.answers, language),
-                "·" if one.impression is None else f"{number(one.impression, language, decimals=2)}",
+                _points(one.said, language, 1),
+                *([_points(one.impression, language, 2)] if against else []),
                 "·" if one.failed_share is None else percent(one.failed_share, language),
             ]
             for one in groups[:MOST]
@@ -36,11 +39,15 @@ def served_section(
         tables.append(
             {
                 "title": words[f"served_{grouping}"],
-                "columns": heads(words["served_who"], *((words[c],) for c in columns)),
+                "columns": heads(words["served_who"], *((words[c],) for c in shown)),
                 "rows": rows,
             }
         )
     return {"tables": tables}
+
+
+def _points(value: float | None, language: Language, decimals: int) -> str:
+    return "·" if value is None else number(value, language, decimals=decimals)
 
 
 def _label(grouping: str, name: str, words: Words, language: Language) -> str:

@@ -34,13 +34,16 @@ FEWEST_ANSWERS = 5
 class Served:
     """How the contacts of one group went.
 
-    impression: points of ten against what is usual for the kinds of contact; None: too few answers.
+    said: mean of what customers said, 0 to 10; None: nothing.
+    impression: points of ten against what is usual for the kinds of contact; None: too few answers, or a
+        group that is made of kinds, which are usual by themselves.
     failed_share: of the contacts whose end is known, those that failed or fell below what is accepted.
     """
 
     name: str
     contacts: int
     answers: int
+    said: float | None
     impression: float | None
     failed_share: float | None
 
@@ -83,8 +86,10 @@ def served_by(
     ended = np.array([c[end] is not None for c in stream.contacts], bool)[stream.contact]
     failed = np.array([c[end] == "failed" for c in stream.contacts], bool)[stream.contact]
     below = column("below_adequate")
+    said = impressions_of(column)
     table = _Rows(
-        left=_left(stream.contact, [str(c[0]) for c in stream.contacts], impressions_of(column)),
+        said=np.where(said == NULL, np.nan, said / 100.0),
+        left=_left(stream.contact, [str(c[0]) for c in stream.contacts], said),
         judged=ended | (below != NULL),
         failed=failed | (below > 0),
     )
@@ -95,7 +100,7 @@ def served_by(
         names = sorted({v for v in values if v is not None})
         if len(names) > 1:
             of_contact = np.array([names.index(v) if v is not None else -1 for v in values], np.int64)
-            found[grouping] = table.by(of_contact[stream.contact], names)
+            found[grouping] = table.by(of_contact[stream.contact], names, of_kinds=grouping != "encounter")
     for grouping, shown in (("team", True), ("agent_id", role is not None)):
         codes = stream.codes.get(grouping)
         if shown and codes is not None:
@@ -120,27 +125,31 @@ def _left(contact: npt.NDArray[np.integer], kinds: list[str], said: Ints) -> Flo
 class _Rows:
     """What is known of each contact."""
 
+    said: Floats
     left: Floats
     judged: npt.NDArray[np.bool_]
     failed: npt.NDArray[np.bool_]
 
-    def by(self, group: Ints, names: list[str]) -> tuple[Served, ...]:
+    def by(self, group: Ints, names: list[str], *, of_kinds: bool = False) -> tuple[Served, ...]:
         """Return each group that has contacts, the most used first."""
         n = len(names)
         some, told = group >= 0, (group >= 0) & ~np.isnan(self.left)
         contacts = np.bincount(group[some], minlength=n)
         answers = np.bincount(group[told], minlength=n)
-        sums = np.bincount(group[told], weights=self.left[told], minlength=n)
+        total = np.bincount(group[told], weights=self.said[told], minlength=n)
+        sums = np.asarray(np.bincount(group[told], weights=self.left[told], minlength=n), np.float64)
         prior = shrinkage(sums, answers, self.left[told])
         judged = np.bincount(group[some & self.judged], minlength=n)
         failed = np.bincount(group[some & self.judged & self.failed], minlength=n)
+        enough = (answers >= FEWEST_ANSWERS) & (not of_kinds)
         order = sorted(np.flatnonzero(contacts).tolist(), key=lambda i: (-contacts[i], names[i]))
         return tuple(
             Served(
                 names[i],
                 int(contacts[i]),
                 int(answers[i]),
-                float(sums[i] / (answers[i] + prior)) if answers[i] >= FEWEST_ANSWERS else None,
+                float(total[i] / answers[i]) if answers[i] else None,
+                float(sums[i] / (answers[i] + prior)) if enough[i] else None,
                 float(failed[i] / judged[i]) if judged[i] else None,
             )
             for i in order

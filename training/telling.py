@@ -154,7 +154,7 @@ def moment_label(bundle: Bundle, moment: str) -> Words:
 def tell_feature(feature: Feature, value: float, label: Words, *, on: AsOf | None = None) -> Words:
     """Return a feature's sentence with a value in it, or that it is not known.
 
-    Days ahead are told as the date they end on, when it is said `on` which moment they are known.
+    Days ahead and days ago are told as a date, when it is said `on` which moment they are known.
     """
     if math.isnan(value):
         if feature.absent is not None:
@@ -205,6 +205,8 @@ def _silence(bundle: Bundle, group: str, silence: float, usual: float) -> Words:
 
 def _fill(feature: Feature, value: float, language: Language, on: AsOf | None) -> str:
     template = feature.sentence.en if language == "en" else feature.sentence.es
+    if feature.unit == "minutes":
+        value, template = _span(value, template, language)
     text = _value(feature, value, language, on)
     sentence = template.replace("{value}", text)
     if text.lstrip("+-") == "1":
@@ -213,10 +215,20 @@ def _fill(feature: Feature, value: float, language: Language, on: AsOf | None) -
     return sentence[:1].upper() + sentence[1:]
 
 
+def _span(minutes: float, template: str, language: Language) -> tuple[float, str]:
+    """Return a wait in the unit in which people say it, and the sentence with that unit's name."""
+    for least, length, en, es in ((2 * 1440, 1440, "days", "días"), (120, 60, "hours", "horas")):
+        if minutes >= least:
+            word = {"en": ("minutes", en), "es": ("minutos", es)}[language]
+            return minutes / length, template.replace(f"{{value}} {word[0]}", f"{{value}} {word[1]}")
+    return minutes, template
+
+
 def _value(feature: Feature, value: float, language: Language, on: AsOf | None) -> str:
-    if feature.unit == "days ahead" and on is not None:
+    if feature.unit in ("days ahead", "days ago") and on is not None:
         minute = 60_000_000  # features are float32: to the minute they are exact
-        ends = round((on.us + value * US_PER_DAY) / minute) * minute
+        away = value if feature.unit == "days ahead" else -value
+        ends = round((on.us + away * US_PER_DAY) / minute) * minute
         today = datetime.fromtimestamp(on.us // 1_000_000, UTC).astimezone(on.zone).date()
         return day_of(ends, on.zone, language, today=today)
     if feature.unit in ("probability", "share", "0-1"):
@@ -233,7 +245,7 @@ def _value(feature: Feature, value: float, language: Language, on: AsOf | None) 
     if feature.unit == "stage":
         stage = LIFECYCLE[int(value)]
         return stage if language == "en" else _STAGES_ES[stage]
-    if feature.unit in ("days", "days ahead"):
+    if feature.unit in ("days", "days ahead", "days ago"):
         return number(math.floor(value), language)
     if len(feature.unit) == 3 and feature.unit.isupper():
         return _amount(value, language)

@@ -117,3 +117,21 @@ def test_the_weight_of_a_reason_is_said_as_two_risks(shop):
 def test_reasons_that_were_not_asked_for_cannot_be_told(shop):
     with pytest.raises(ValueError, match="without reasons"):
         tell_reasons(shop.bundle, score(shop.bundle, shop.histories, AS_OF), 0)
+
+
+def test_a_long_wait_is_told_in_hours_or_days():
+    sentence = Words("waited {value} minutes", "esperó {value} minutos")
+    feature = Feature("wait", ACTIVITY.count(), "minutes", "repair.wait", sentence)
+    label = Words("repair", "reparación")
+    assert tell_feature(feature, 9 * 1440.0, label).en == "Waited 9 days"
+    assert tell_feature(feature, 9 * 1440.0, label).es == "Esperó 9 días"
+    assert tell_feature(feature, 180.0, label).en == "Waited 3 hours"
+    assert tell_feature(feature, 12.0, label) == Words("Waited 12 minutes", "Esperó 12 minutos")
+
+
+def test_days_ago_are_told_as_the_date():
+    sentence = Words("the person changed on {value}", "la persona cambió el {value}")
+    feature = Feature("change", ACTIVITY.count(), "days ago", "meeting.people", sentence)
+    on = AsOf(at("2026-03-12"), ZoneInfo("UTC"))
+    told = tell_feature(feature, 7.0, Words("meeting", "reunión"), on=on)
+    assert told == Words("The person changed on 5 March", "La persona cambió el 5 de marzo")
