@@ -115,6 +115,18 @@ def tell_weight(reason: Reason) -> Words:
     return _risks(reason.risk, reason.risk_without)
 
 
+def _as_is(word: str) -> Words:
+    return Words(word, word)
+
+
+OUTCOMES = {
+    "failed": Words("failed", "falló"),
+    "abandoned": Words("abandoned", "abandonado"),
+    "transferred": Words("passed on", "derivado"),
+    "open": Words("open", "sin resolver"),
+}
+
+
 def tell_evidence(bundle: Bundle, evidence: Evidence, as_of_us: int) -> Words:
     """Return a contact and what the risk would be without it, as a sentence."""
     project = bundle.config.project
@@ -122,14 +134,17 @@ def tell_evidence(bundle: Bundle, evidence: Evidence, as_of_us: int) -> Words:
     label = kind_words(evidence.kind, bundle.fitted.context.vocabulary)
     texts = {}
     for language, name in zip(LANGUAGES, label, strict=True):
-        details = [evidence.channel, *evidence.items[:2]]
+        channel = bundle.config.channels.get(evidence.channel or "")
+        spoken = channel.label if channel is not None else None
+        where = evidence.channel if spoken is None else getattr(spoken, language)
+        details = [where, *evidence.items[:2]]
         if len(evidence.items) > 2:
             more = {"en": "{} more", "es": "{} más"}[language]
             details.append(more.format(len(evidence.items) - 2))
         if evidence.amount is not None:
             details.append(f"{_amount(evidence.amount, language)} {project.currency}")
         if evidence.outcome not in (None, "done"):
-            details.append(evidence.outcome)
+            details.append(getattr(OUTCOMES.get(evidence.outcome, _as_is(evidence.outcome)), language))
         inside = f" ({', '.join(d for d in details if d)})" if any(details) else ""
         when = day_of(evidence.occurred_at, project.zone, language, today=today)
         of = {"en": f"{name} of {when}", "es": f"{name} del {when}"}[language]
