@@ -7,25 +7,26 @@ engine and one rule of what is known serve them all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from numba import njit
 
+from features.coding import (
+    NULL,
+    OWN_CODES,
+    Contact,
+    Ints,
+    coded,
+    encode,
+    own_numbers,
+    text_codes,
+)
 from features.errors import CorredorError
-
-Ints = npt.NDArray[np.int64]
-Contact = tuple[str | None, ...]
-
-NULL = int(np.iinfo(np.int64).min)
-"""Stands for "no value" among integers."""
-OWN_CODES = ("case_id",)
-"""Texts that only tell a customer's rows apart: each customer numbers their own."""
 
 
 @dataclass(frozen=True)
@@ -174,59 +175,6 @@ def empty_stream(fields: tuple[str, ...], n_customers: int) -> Stream:
     return Stream(fields, np.zeros(n_customers + 1, np.int64), Packed(nothing), nothing, ())
 
 
-def encode(columns: Sequence[pa.ChunkedArray | pa.Array]) -> tuple[Ints, tuple[Contact, ...]]:
-    """Number the distinct rows of text columns by their content, nulls first.
-
-    Returns the number of each row, and the rows so numbered. Numbers follow the byte order of the
-    content, so that they order rows the same way in a nightly batch and in a request.
-    """
-    n = len(columns[0])
-    combined = np.zeros(n, np.int64)
-    levels: list[list[str | None]] = []
-    for column in columns:
-        codes, names = _text_codes(column)
-        combined *= len(names)
-        combined += codes
-        levels.append(names)
-    size = int(np.prod([len(names) for names in levels], dtype=np.float64))
-    if size <= 1 << 24:
-        present = np.zeros(size, np.int64)
-        present[combined] = 1
-        used = np.flatnonzero(present)
-        present[used] = np.arange(len(used))
-        numbers = present[combined]
-    else:
-        used, numbers = np.unique(combined, return_inverse=True)
-    parts: list[list[str | None]] = []
-    for names in reversed(levels):
-        parts.append([names[i] for i in (used % len(names)).tolist()])
-        used = used // len(names)
-    return numbers, tuple(zip(*reversed(parts), strict=True))
-
-
-def _text_codes(column: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str | None]]:
-    """Number a text column's values by content: 0 is null; returns the codes and the levels."""
-    encoded = _dictionary(column)
-    names = encoded.dictionary.to_pylist()
-    order = sorted(range(len(names)), key=names.__getitem__)
-    rank = np.empty(len(names) + 1, np.int64)
-    rank[order] = np.arange(1, len(names) + 1)
-    rank[-1] = 0
-    indices = encoded.indices
-    if indices.null_count:
-        indices = pc.fill_null(indices, len(names))
-    return rank[indices.to_numpy(zero_copy_only=False)], [None, *(names[i] for i in order)]
-
-
-def _dictionary(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
-    """Return a text column dictionary-encoded in one piece."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):  # combine_chunks of no chunks
-        column = pa.array([], pa.string())
-    return column.dictionary_encode()
-
-
 def scaled(values: npt.NDArray[np.float64], scale: int, *, what: str = "value") -> Ints:
     """Return numbers as whole multiples of 1/scale, NULL where NaN; half goes to even.
 
@@ -276,7 +224,7 @@ def build_stream(
         compact: keep the integers in small types; not worth the time for a single request.
     """
     values = dict(values or {})
-    codes, labels = _coded(texts or {})
+    codes, labels = coded(texts or {})
     order, offsets = _order_by_time(customer, occurred_at, n_customers)
     late = None
     if recorded_at is not None:
@@ -300,48 +248,11 @@ def build_stream(
         opens=opens,
         values={name: shrink(v[order]) for name, v in values.items()},
         codes={
-            name: shrink(_own(code[order], offsets) if name in OWN_CODES else code[order])
+            name: shrink(own_numbers(code[order], offsets) if name in OWN_CODES else code[order])
             for name, code in codes.items()
         },
         labels=labels,
     )
-
-
-def _coded(
-    texts: Mapping[str, pa.Array | pa.ChunkedArray],
-) -> tuple[dict[str, Ints], dict[str, tuple[str, ...]]]:
-    """Number texts in content order, NULL where there is none; return the numbers and what they stand for."""
-    codes: dict[str, Ints] = {}
-    labels: dict[str, tuple[str, ...]] = {}
-    for name, column in texts.items():
-        encoded = _dictionary(column)
-        in_order = pc.array_sort_indices(encoded.dictionary)
-        rank = np.full(len(in_order) + 1, NULL)
-        rank[in_order.to_numpy()] = np.arange(len(in_order))
-        codes[name] = rank[pc.fill_null(encoded.indices, len(in_order)).to_numpy(zero_copy_only=False)]
-        if name not in OWN_CODES:
-            labels[name] = tuple(encoded.dictionary.take(in_order).to_pylist())
-    return codes, labels
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _own(codes: Ints, offsets: Ints) -> Ints:
-    """Number each customer's different codes from 0 as they come."""
-    most = 0
-    for code in codes:
-        most = max(most, code + 1)
-    number, owner = np.zeros(most, np.int64), np.full(most, -1)
-    own = np.full(codes.size, NULL)
-    for customer in range(offsets.size - 1):
-        n = 0
-        for i in range(offsets[customer], offsets[customer + 1]):
-            code = codes[i]
-            if code != NULL:
-                if owner[code] != customer:
-                    owner[code], number[code] = customer, n
-                    n += 1
-                own[i] = number[code]
-    return own
 
 
 def _order_ties(
@@ -364,7 +275,7 @@ def _order_ties(
     if touchpoint_id is None:
         identity = np.zeros(len(rows), np.int64)
     else:
-        identity, _ = _text_codes(touchpoint_id.take(pa.array(source)))
+        identity, _ = text_codes(touchpoint_id.take(pa.array(source)))
     head = np.arange(len(contacts))
     if line_field is not None:
         line = fields.index(line_field)
@@ -429,3 +340,17 @@ def _tied_with_previous(customer: Ints, moment: Ints) -> npt.NDArray[np.bool_]:
     for i in range(1, customer.size):
         tied[i] = customer[i] == customer[i - 1] and moment[i] == moment[i - 1]
     return tied
+
+
+__all__ = [
+    "NULL",
+    "Contact",
+    "Ints",
+    "Packed",
+    "Stream",
+    "build_stream",
+    "empty_stream",
+    "encode",
+    "pack",
+    "scaled",
+]

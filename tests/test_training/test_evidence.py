@@ -81,7 +81,8 @@ def test_evidence_is_told_with_date_place_amount_and_both_risks(shop):
         words.en == f"Complaint of 6 September (phone, 12.50 EUR, open): risk {risk}%, without it {without}%"
     )
     assert words.es == (
-        f"Reclamación del 6 de septiembre (phone, 12,50 EUR, sin resolver): riesgo {risk} %; sin ello, {without} %"
+        "Reclamación del 6 de septiembre (phone, 12,50 EUR, sin resolver): "
+        f"riesgo {risk} %; sin ello, {without} %"
     )
 
 
