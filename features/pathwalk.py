@@ -216,122 +216,118 @@ def walk_path(
             row = order[i]
             j = journey[row]
             stands = needed.size == 0 or needed[row]
-            if opens.size and opens[row] == 0:
-                if stands:
-                    _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
-                           ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
-                continue
-            kind, how, channel = (
-                contacts[0, contact[row]],
-                contacts[1, contact[row]],
-                contacts[2, contact[row]],
-            )
-            now, before = moment[row], previous[row]
-            friction = 0
-            # the step from the contact before it in the journey
-            came_from = n_kinds if before < 0 else contacts[0, contact[before]]
-            _put(out, places, SURPRISE, row, surprise[came_from, kind])
-            _put(out, places, LEAD_ON, row, int(np.rint(1000.0 * lead_on[kind * STATES + how])))
-            if before < 0:
-                started[j], begun_with[j], length[j], pending[j] = now, kind, 0, 0
-                ended[j] = now - 1
-                _put(out, places, TRANSFER, row, 1 if how == _TRANSFERRED else 0)
-                if case.size == 0 or case[row] == NULL:
-                    if loose >= 0:  # the matter before it went no further
-                        n_waiting = _drop(waiting, n_waiting, loose)
-                        n_hurt = _drop(hurt, n_hurt, loose)
-                    loose = j
-            else:
-                apart = now - moment[before]
-                if apart >= 0:
-                    _put(out, places, STEP_DAYS, row, _days(apart))
-                    middle = usual[came_from, kind]
-                    if middle > 0:
-                        ratio = np.log((apart + 3.6e9) / (middle + 3.6e9))  # an hour keeps it finite
-                        _put(out, places, STEP_RATIO, row, int(np.rint(1000.0 * ratio)))
-                        slow = 1 if apart > late[came_from, kind] else 0
-                        _put(out, places, STEP_LATE, row, slow)
-                        friction += slow
-                started[j] = min(started[j], now)
-                was = contacts[2, contact[before]]
-                hop = 1 if channel >= 0 and was >= 0 and channel != was else 0
-                _put(out, places, HOP, row, hop)
-                handed = how == _TRANSFERRED
-                if team.size and team[row] != NULL and team[before] != NULL and team[row] != team[before]:
-                    handed = True
-                _put(out, places, TRANSFER, row, 1 if handed else 0)
-                # the same matter has seen this kind before, and something else in between
-                seen = row_of_kind[kind]
-                back = 1 if seen >= 0 and seen != before and journey[seen] == j else 0
-                _put(out, places, BACK, row, back)
-                friction += back + hop + (1 if handed else 0)
-            length[j] += 1
-            _put(out, places, LENGTH, row, length[j])
-            again = last_of_kind[kind]
-            repeat = 1 if again != NULL and 0 <= now - again <= REPEAT_DAYS * US_PER_DAY else 0
-            _put(out, places, REPEAT, row, repeat)
-            last_of_kind[kind] = now if again == NULL else max(again, now)
-            row_of_kind[kind] = row
-            # failures, and what made up for them
-            failed = how == _FAILED or below[row] > 0
-            _put(out, places, FAILED, row, 1 if failed else 0)
-            if failed:
-                failed_row[row] = 1
-                friction += 1
-                second, b, far = 0, before, 0
-                while b >= 0 and far < MOST_BACK and pending[j] > 0:
-                    if failed_row[b] and contacts[0, contact[b]] == kind:
-                        second = 1
-                        break
-                    b = previous[b]
-                    far += 1
-                _put(out, places, DOUBLE, row, second)
-                if pending[j] == 0:
-                    failed_at[j] = now
-                    hurt[n_hurt] = j
-                    n_hurt += 1
-                pending[j] += 1
-                _put(out, places, DEVIATIONS, row, pending[j])
-            elif how == _DONE and pending[j] > 0:
-                _put(out, places, RECOVERED, row, 1)
-                pending[j] = 0
-                n_hurt = _drop(hurt, n_hurt, j)
-            _put(out, places, FRICTION, row, friction)
-            # whether the matter waits for what comes next; a record that comes late does not end a later one
-            if now >= ended[j]:
-                ended[j], end_state[j] = now, kind * STATES + how
-                left = _drop(waiting, n_waiting, j)
-                if how == _OPEN or (case.size and case[row] != NULL and waits[end_state[j]]):
-                    waiting[left] = j
-                    left += 1
-                elif left < n_waiting:
-                    first = begun_with[j]
-                    if matter_due[first] >= 0 and now > started[j] + matter_due[first]:
-                        passed[first] = max(passed[first], started[j] + matter_due[first])
-                n_waiting = left
-            # amounts against the customer's own
-            if amount[row] != NULL and amount[row] > 0:
-                n = min(n_amounts[kind], USUAL_OF)
-                if n >= 2:
-                    middle = _median(amounts[kind], n, ordered)
-                    ratio = int(np.rint(1000.0 * np.log(amount[row] / middle)))
-                    _put(out, places, AMOUNT_RATIO, row, ratio)
-                    if surge[kind] >= 0:
-                        _put(out, places, SURGE, row, ratio if ratio > surge[kind] else 0)
-                amounts[kind, n_amounts[kind] % USUAL_OF] = amount[row]
-                n_amounts[kind] += 1
-            # who served
-            if agent.size and agent[row] != NULL:
-                if agent_of_kind[kind] != NULL:
-                    _put(out, places, AGENT_CHANGED, row, 0 if agent_of_kind[kind] == agent[row] else 1)
-                if agent_of_kind[kind] != agent[row]:
-                    bond[kind] = now
-                agent_of_kind[kind] = agent[row]
-                _put(out, places, CONFLICT, row, 1 if failed or how == _TRANSFERRED else 0)
-                _put(out, places, BOND_SINCE, row, _days(bond[kind]))
-                _put(out, places, AGENT_QUALITY, row, _quality(agent_sums, agent_prior, agent[row], own))
-            if team.size and team[row] != NULL:
-                _put(out, places, TEAM_QUALITY, row, _quality(team_sums, team_prior, team[row], own_team))
+            if opens.size == 0 or opens[row] != 0:  # a further line of a contact changes nothing
+                kind, how, channel = (
+                    contacts[0, contact[row]],
+                    contacts[1, contact[row]],
+                    contacts[2, contact[row]],
+                )
+                now, before = moment[row], previous[row]
+                friction = 0
+                # the step from the contact before it in the journey
+                came_from = n_kinds if before < 0 else contacts[0, contact[before]]
+                _put(out, places, SURPRISE, row, surprise[came_from, kind])
+                _put(out, places, LEAD_ON, row, int(np.rint(1000.0 * lead_on[kind * STATES + how])))
+                if before < 0:
+                    started[j], begun_with[j], length[j], pending[j] = now, kind, 0, 0
+                    ended[j] = now - 1
+                    _put(out, places, TRANSFER, row, 1 if how == _TRANSFERRED else 0)
+                    if case.size == 0 or case[row] == NULL:
+                        if loose >= 0:  # the matter before it went no further
+                            n_waiting = _drop(waiting, n_waiting, loose)
+                            n_hurt = _drop(hurt, n_hurt, loose)
+                        loose = j
+                else:
+                    apart = now - moment[before]
+                    if apart >= 0:
+                        _put(out, places, STEP_DAYS, row, _days(apart))
+                        middle = usual[came_from, kind]
+                        if middle > 0:
+                            ratio = np.log((apart + 3.6e9) / (middle + 3.6e9))  # an hour keeps it finite
+                            _put(out, places, STEP_RATIO, row, int(np.rint(1000.0 * ratio)))
+                            slow = 1 if apart > late[came_from, kind] else 0
+                            _put(out, places, STEP_LATE, row, slow)
+                            friction += slow
+                    started[j] = min(started[j], now)
+                    was = contacts[2, contact[before]]
+                    hop = 1 if channel >= 0 and was >= 0 and channel != was else 0
+                    _put(out, places, HOP, row, hop)
+                    handed = how == _TRANSFERRED
+                    if team.size and team[row] != NULL and team[before] != NULL and team[row] != team[before]:
+                        handed = True
+                    _put(out, places, TRANSFER, row, 1 if handed else 0)
+                    # the same matter has seen this kind before, and something else in between
+                    seen = row_of_kind[kind]
+                    back = 1 if seen >= 0 and seen != before and journey[seen] == j else 0
+                    _put(out, places, BACK, row, back)
+                    friction += back + hop + (1 if handed else 0)
+                length[j] += 1
+                _put(out, places, LENGTH, row, length[j])
+                again = last_of_kind[kind]
+                repeat = 1 if again != NULL and 0 <= now - again <= REPEAT_DAYS * US_PER_DAY else 0
+                _put(out, places, REPEAT, row, repeat)
+                last_of_kind[kind] = now if again == NULL else max(again, now)
+                row_of_kind[kind] = row
+                # failures, and what made up for them
+                failed = how == _FAILED or below[row] > 0
+                _put(out, places, FAILED, row, 1 if failed else 0)
+                if failed:
+                    failed_row[row] = 1
+                    friction += 1
+                    second, b, far = 0, before, 0
+                    while b >= 0 and far < MOST_BACK and pending[j] > 0:
+                        if failed_row[b] and contacts[0, contact[b]] == kind:
+                            second = 1
+                            break
+                        b = previous[b]
+                        far += 1
+                    _put(out, places, DOUBLE, row, second)
+                    if pending[j] == 0:
+                        failed_at[j] = now
+                        hurt[n_hurt] = j
+                        n_hurt += 1
+                    pending[j] += 1
+                    _put(out, places, DEVIATIONS, row, pending[j])
+                elif how == _DONE and pending[j] > 0:
+                    _put(out, places, RECOVERED, row, 1)
+                    pending[j] = 0
+                    n_hurt = _drop(hurt, n_hurt, j)
+                _put(out, places, FRICTION, row, friction)
+                # whether the matter waits for what comes next; a late record does not end a later one
+                if now >= ended[j]:
+                    ended[j], end_state[j] = now, kind * STATES + how
+                    left = _drop(waiting, n_waiting, j)
+                    if how == _OPEN or (case.size and case[row] != NULL and waits[end_state[j]]):
+                        waiting[left] = j
+                        left += 1
+                    elif left < n_waiting:
+                        first = begun_with[j]
+                        if matter_due[first] >= 0 and now > started[j] + matter_due[first]:
+                            passed[first] = max(passed[first], started[j] + matter_due[first])
+                    n_waiting = left
+                # amounts against the customer's own
+                if amount[row] != NULL and amount[row] > 0:
+                    n = min(n_amounts[kind], USUAL_OF)
+                    if n >= 2:
+                        middle = _median(amounts[kind], n, ordered)
+                        ratio = int(np.rint(1000.0 * np.log(amount[row] / middle)))
+                        _put(out, places, AMOUNT_RATIO, row, ratio)
+                        if surge[kind] >= 0:
+                            _put(out, places, SURGE, row, ratio if ratio > surge[kind] else 0)
+                    amounts[kind, n_amounts[kind] % USUAL_OF] = amount[row]
+                    n_amounts[kind] += 1
+                # who served
+                if agent.size and agent[row] != NULL:
+                    if agent_of_kind[kind] != NULL:
+                        _put(out, places, AGENT_CHANGED, row, 0 if agent_of_kind[kind] == agent[row] else 1)
+                    if agent_of_kind[kind] != agent[row]:
+                        bond[kind] = now
+                    agent_of_kind[kind] = agent[row]
+                    _put(out, places, CONFLICT, row, 1 if failed or how == _TRANSFERRED else 0)
+                    _put(out, places, BOND_SINCE, row, _days(bond[kind]))
+                    _put(out, places, AGENT_QUALITY, row, _quality(agent_sums, agent_prior, agent[row], own))
+                if team.size and team[row] != NULL:
+                    _put(out, places, TEAM_QUALITY, row, _quality(team_sums, team_prior, team[row], own_team))
             if stands:
                 _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
                        ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip

@@ -31,12 +31,13 @@ DATES = END - np.arange(52) * 7 * DAY
 COMPILE = """
 import time
 import numpy as np
-from tests.benchmarks.features import log_table, plan_of_features
+from tests.benchmarks.families import fitted, served
+from tests.benchmarks.features import log_table
 from features.histories import build_histories
 def once():
     start = time.process_time()
-    history = build_histories({"touchpoints": log_table(1000, 0)})
-    plan_of_features().run(history, np.array([history.span()[1]]))
+    history = build_histories({"touchpoints": served(log_table(1000, 0))})
+    fitted(history).plan.run(history, np.array([history.span()[1]]))
     return time.process_time() - start
 first = once()
 print(first - once())
