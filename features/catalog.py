@@ -36,19 +36,20 @@ from features.streams import Ints
 from features.vocabulary import Vocabulary, fit_vocabulary
 from features.words import moment_words
 
-FAMILIES = {
-    "contacts": contacts.define,
-    "trend": trend.define,
-    "pace": pace.define,
-    "experience": experience.define,
-    "recovery": recovery.define,
-    "corridor": corridor.define,
-    "people": people.define,
-    "profile": profile.define,
-    "switching_costs": switching_costs.define,
-    "principality": principality.define,
-}
-"""Family -> its definitions, given the context."""
+DEFINITIONS = (
+    ("contacts", contacts.define),
+    ("trend", trend.define),
+    ("pace", pace.define),
+    ("experience", experience.define),
+    ("experience", recovery.define),
+    ("corridor", corridor.define),
+    ("experience", people.define),
+    ("profile", profile.define),
+    ("switching_costs", switching_costs.define),
+    ("principality", principality.define),
+)
+"""(Family, its definitions given the context), in the order of the columns."""
+FAMILIES = tuple(dict.fromkeys(family for family, _ in DEFINITIONS))
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class FittedFeatures:
     def features(self) -> tuple[Feature, ...]:
         """Every feature, in the order of the columns."""
         features: list[Feature] = []
-        for family, define in FAMILIES.items():
+        for family, define in DEFINITIONS:
             for feature in define(self.context):
                 if not any(fnmatch.fnmatchcase(feature.name, p) for p in self.context.exclude):
                     features.append(feature.of(family))

@@ -62,7 +62,7 @@ ASPECTS = {
     "second_failure_not_recovered": ("recovery", "failure", "outcome"),
 }
 """Which aspects of its kinds (`kinds` in truth.json) show a planted moment; fixed, for all companies."""
-ABLATED = ("experience", "corridor", "switching_costs", "recovery", "people")
+ABLATED = ("experience", "corridor", "switching_costs")
 Row = tuple[str, str, bool | None]
 """What, how it came out, and whether it holds its bar (None: it has none)."""
 
