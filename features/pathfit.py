@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from features.journeys import US_PER_DAY, Links, fit_gap, link_rows
 from features.measures import measure_values
-from features.paths import Impressions, Paths, PathWalk, contact_tables, impressions_of
+from features.paths import Impressions, Paths, PathWalk, contact_tables, impressions_of, pseudonym
 from features.pathwalk import STATES
 from features.streams import NULL, Ints, Stream
 from features.vocabulary import Vocabulary
@@ -185,7 +185,7 @@ def _with_people(paths: Paths, stream: Stream, kind: Ints, said: Ints) -> Paths:
         labels = stream.labels[name]
         number = np.bincount(who[some], minlength=len(labels))
         sums = np.rint(np.bincount(who[some], weights=left[some].astype(np.float64), minlength=len(labels)))
-        of = {labels[i]: (int(sums[i]), int(number[i])) for i in np.flatnonzero(number)}
+        of = {pseudonym(labels[i]): (int(sums[i]), int(number[i])) for i in np.flatnonzero(number)}
         people[name] = Impressions(
             of, shrinkage(sums, number.astype(np.float64), left[some].astype(np.float64))
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from features.paths import Paths
+from features.paths import Paths, pseudonym
 from features.streams import NULL, Stream
 
 DAY = 86_400_000_000
@@ -71,7 +71,7 @@ def _customer(
 
     def quality(column: str, who: list, row: int) -> int:
         people = paths.people[column]
-        total, n = people.sums.get(who[row], (0, 0))
+        total, n = people.sums.get(pseudonym(who[row]), (0, 0))
         for other in rows:
             if known[other] < paths.fitted_before and who[other] == who[row] and said[other] != NULL:
                 total, n = total - (int(said[other]) - int(paths.answer_mean[kinds[other]])), n - 1

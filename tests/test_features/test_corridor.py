@@ -1,5 +1,7 @@
 """The corridor, the people and the recoveries as features, on histories small enough to work out by hand."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,12 @@ def test_only_contacts_within_a_matter_hop_between_channels(found):
 def test_no_name_of_a_person_is_in_a_feature(features):
     told = " ".join(f"{f.name} {f.moment} {f.sentence.en} {f.sentence.es}" for f in features.features)
     assert not any(f" {name} " in f" {told} " for name in ("eva", "cy", "bo"))
+
+
+def test_no_name_of_a_person_is_in_what_goes_into_the_bundle(features):
+    assert features.context.population.paths.people["agent_id"].sums
+    stored = json.dumps(features.to_dict())
+    assert not any(f'"{name}"' in stored for name in ("eva", "cy", "bo", "a0", "a1", "a2", "a3", "a4"))
 
 
 def test_a_shop_has_no_corridor():

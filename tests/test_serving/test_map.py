@@ -12,8 +12,10 @@ import pytest
 
 from serving.map import map_html, write_map
 from serving.map_layout import HEIGHT, WIDTH, choose, lay_out
+from tests.test_serving.browsing import needs_chromium
+from tests.test_serving.browsing import opened as opened_page
 from tests.test_serving.maps import HOSTILE, corridor_of
-from tests.test_serving.test_report import CHROMIUM, Page
+from tests.test_serving.test_report import Page
 
 
 @pytest.fixture(scope="module")
@@ -145,28 +147,12 @@ def test_no_box_overlaps_another_and_no_bearing_way_runs_through_one(kinds):
                 assert not inside, (edge, kind)
 
 
-@pytest.mark.skipif(
-    not CHROMIUM.exists(), reason="needs /usr/bin/chromium (Debian: apt-get install chromium)"
-)
+@needs_chromium
 @pytest.mark.parametrize(("kinds", "width"), [(10, 1300), (60, 1300), (10, 390)])
 def test_in_a_browser_it_zooms_filters_and_tells_and_complains_of_nothing(tmp_path, kinds, width):
-    from playwright.sync_api import sync_playwright
-
     path = write_map(*corridor_of(kinds, customers=150), tmp_path / "map.html")
-    asked, complaints = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=(
-                "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-                "--disable-component-update --disable-sync"
-            ).split(),
-        )
-        tab = browser.new_page(viewport={"width": width, "height": 900})
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.goto(path.as_uri())
+    with opened_page(path, width) as seen:
+        tab = seen.tab
         found = tab.evaluate(LOOK)
         view = lambda: tab.get_attribute("#map", "viewBox")  # noqa: E731
         tab.click("#zoom-fit")
@@ -188,9 +174,8 @@ def test_in_a_browser_it_zooms_filters_and_tells_and_complains_of_nothing(tmp_pa
         sliced = tab.evaluate("document.querySelector(\"tr[data-row='0'] td\").textContent")
         counts = tab.evaluate(COUNTS)
         wide = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        browser.close()
-    assert asked == [path.as_uri()]
-    assert complaints == []
+    assert seen.asked == [path.as_uri()]
+    assert seen.complaints == []
     assert wide <= 0
     assert found["boxes"] == kinds and found["overlaps"] == 0 and found["outside"] == 0
     assert found["letters"] >= 9, "names can be read as the page opens"

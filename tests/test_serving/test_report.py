@@ -10,6 +10,8 @@ import pytest
 
 from serving.batch import at_risk_list
 from serving.report import report_html, write_report
+from tests.test_serving.browsing import needs_chromium
+from tests.test_serving.browsing import opened as opened_page
 from tests.test_training.shop import AS_OF, shop_config, to_histories, trained_shop
 from training.config import Value
 from training.curves import curves
@@ -17,7 +19,6 @@ from training.ideas import dark_ideas
 from training.preflight import Learnable, Preflight
 from training.regularity import regularity
 
-CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -221,37 +222,20 @@ def test_it_is_written_whole(page, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
-@pytest.mark.skipif(
-    not CHROMIUM.exists(), reason="needs /usr/bin/chromium (Debian: apt-get install chromium)"
-)
+@needs_chromium
 @pytest.mark.parametrize("width", [390, 1200])
 def test_in_a_browser_it_fits_asks_the_network_for_nothing_and_complains_of_nothing(page, tmp_path, width):
-    from playwright.sync_api import sync_playwright
-
     _, found, checked = page
     path = write_report(found, checked, tmp_path / "report.html")
-    asked, complaints = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=(
-                "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-                "--disable-component-update --disable-sync"
-            ).split(),
-        )
-        tab = browser.new_page(viewport={"width": width, "height": 900})
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.goto(path.as_uri())
+    with opened_page(path, width) as seen:
+        tab = seen.tab
         wide = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         charts = tab.locator("svg.marks")
         sizes = [charts.nth(i).bounding_box() for i in range(charts.count())]
         tab.locator("summary").first.click()
         opened = tab.locator("details[open] td").first.is_visible()
-        browser.close()
-    assert asked == [path.as_uri()]
-    assert complaints == []
+    assert seen.asked == [path.as_uri()]
+    assert seen.complaints == []
     assert wide <= 0
     assert len(sizes) >= 6 and all(box and box["width"] > 200 and box["height"] > 60 for box in sizes)
     assert opened
