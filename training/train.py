@@ -144,8 +144,9 @@ def _learn_one(
             found = {"dates": [local_date(d, zone) for d in late.dates.tolist()], **report([test], config)}
             ours, outcomes = test.models[OURS], test.outcomes
             found["curves"] = curves(outcomes.happened, ours, config.value, value=outcomes.value)
-            gate = judge(fit.pair, late, question, window_us(config))
-            final = fit_through(panel, question, recipe_of(config), gate)
+            recipe = recipe_of(config)
+            gate = judge(fit.pair, late, question, window_us(config), usual=recipe.trees)
+            final = fit_through(panel, question, recipe, gate)
     final = final or fit_question(panel, question, config)
     calendar = [name for name, tells in zip(fitted.names, tell_the_date(panel), strict=True) if tells]
     return final.predictor, found | {"gate": final.gate.facts() | {"tell_the_date": calendar}}
