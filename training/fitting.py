@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -74,7 +75,7 @@ class Gate:
         """
         if not self.rounds or self.rounds <= self.usual or not self.learnt_from:
             return self.rounds
-        return max(self.rounds, round(self.rounds * (snapshots / self.learnt_from) ** 0.5))
+        return max(self.rounds, round(self.rounds * math.sqrt(snapshots / self.learnt_from)))
 
     def facts(self) -> dict[str, Any]:
         """Return the gate's decisions as plain values."""
