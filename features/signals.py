@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from features.errors import unknown_name
 from features.expressions import AS_OF_DAYS, Expr, Rows, Tag, above, coalesce
-from features.faces import FACES
+from features.faces import AGENT, FACES
 from features.histories import Histories
 from features.measures import DERIVED
 from features.paths import Paths
@@ -118,8 +118,9 @@ def _psychological(v: Vocabulary) -> Iterator[Signal]:
 def _people(v: Vocabulary, paths: Paths | None) -> Iterator[Signal]:
     """The same person again, and for how long: of the kinds whose customers mostly meet the same one.
 
-    Of the kinds whose customers meet ever new persons of the same team, the team. Not both of one kind: a
-    change of team is mostly one of person too, and told twice it would count for more than what else binds.
+    Of the kinds whose customers meet ever new persons of the same team, whether it is the same team. Not both
+    of one kind: a change of team is mostly one of person too, and told twice it would count for more than
+    what else binds. And for how long only of persons: a bond with a person is what is asked for.
     """
     told: set[str] = set()
     for face in FACES:
@@ -127,11 +128,13 @@ def _people(v: Vocabulary, paths: Paths | None) -> Iterator[Signal]:
         for kind in familiar:
             if kind not in told:
                 rows, label = Rows("touchpoints", ("kind", kind)), kind_words(kind, v)
-                kept, bond = 1.0 - rows.mean(face.changed, YEAR), AS_OF_DAYS - rows.answer(face.since)
+                kept = 1.0 - rows.mean(face.changed, YEAR)
                 words = Phrase(f"{label.en}: with {face.same.en}", f"{label.es}: con {face.same.es}")
                 yield Signal(f"{slug(kind)}_{face.kept}", "psychological", False, kept, words, "share")
-                words = Phrase(f"{label.en}: days of the bond", f"{label.es}: días del vínculo")
-                yield Signal(f"{slug(kind)}_{face.bond}", "psychological", False, bond, words, "days")
+                if face is AGENT:
+                    bond = AS_OF_DAYS - rows.answer(face.since)
+                    words = Phrase(f"{label.en}: days of the bond", f"{label.es}: días del vínculo")
+                    yield Signal(f"{slug(kind)}_{face.bond}", "psychological", False, bond, words, "days")
         told.update(familiar)
 
 

@@ -80,11 +80,10 @@ def test_a_team_is_told_in_words_of_a_team():
 
 def test_where_persons_change_the_team_is_what_binds():
     of = crowd(moves, ever_new)
-    assert bonds(of) == ["meeting_team_kept", "meeting_team_bond_days"]
+    assert bonds(of) == ["meeting_team_kept"]
     found = told(of)
-    kept, bond = (of.context.population.signals[name] for name in bonds(of))
-    # one of two contacts with the same team, and seven days of it: both the least of all
-    assert found["switching_psychological_index"] == pytest.approx(50 * (kept[1][0] + bond[1][0]))
+    # of 40 customers ten have one of two contacts with the same team, as ana has: half of them below her
+    assert found["switching_psychological_index"] == pytest.approx(100 * 5 / 40)
     assert found["switching_psychological_coverage"] == 1
 
 
