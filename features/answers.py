@@ -14,7 +14,17 @@ from features.words import SCORES, STAGES, Phrase, kind_words
 PARTS = ("effective", "easy", "enjoyable")
 """What the experience index is made of."""
 INDEX = "experience_index"
-INDEX_SOURCE = "weights fitted to churn on the early dates of the panel"
+_QUALITY = "service quality: Parasuraman, Zeithaml and Berry 1988, J. Retail. 64(1)"
+SOURCES = {
+    "nps": "recommendation: Reichheld 2003, Harv. Bus. Rev. 81(12)",
+    "effort": "effort: Dixon, Freeman and Toman 2010, Harv. Bus. Rev. 88(7/8)",
+    **dict.fromkeys(
+        ("perceived", "tangibles", "reliability", "responsiveness", "assurance", "empathy"), _QUALITY
+    ),
+    INDEX: "weights fitted to churn on the early dates of the panel",
+}
+"""Where questions come from."""
+SILENCE = "voice, and its absence: Hirschman 1970, Exit, Voice, and Loyalty"
 GROUPED = {
     "perceived": Phrase("service", "servicio"),
     **{name: label for name, label in SCORES.items() if name not in PARTS},
@@ -94,7 +104,7 @@ def _usual(context: Context, group: _Group, measure: str, label: Phrase) -> Feat
         group.felt,
         Words(f"{group.label.en}: {label.en} {{value}}", f"{group.label.es}: {label.es} {{value}}"),
         direction=better(measure),
-        source=INDEX_SOURCE if index else "",
+        source=SOURCES.get(measure, ""),
     )
 
 
@@ -134,4 +144,12 @@ def _coverage(context: Context, group: _Group) -> Iterator[Feature]:
         ),
     ]
     for name, expression, unit, en, es, absent in found:
-        yield Feature(f"{group.name}_{name}", expression, unit, group.response, Words(en, es), absent=absent)
+        yield Feature(
+            f"{group.name}_{name}",
+            expression,
+            unit,
+            group.response,
+            Words(en, es),
+            source=SILENCE,
+            absent=absent,
+        )

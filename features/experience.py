@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from features.answers import INDEX, INDEX_SOURCE, PARTS, better, by_group, weighed
+from features.answers import INDEX, PARTS, SOURCES, better, by_group, weighed
 from features.definition import Context, Feature, Words
 from features.expressions import Expr, Rows
 from features.impressions import EVERY, LONG, RECENT, USUAL, by_kind, endings, faded_mean
@@ -53,7 +53,8 @@ def _answers(context: Context, measure: str, label: Phrase) -> Iterator[Feature]
     ]
     for name, expression, unit, direction, en, es in definitions:
         words = Words(f"{label.en}: {en}", f"{label.es}: {es}")
-        yield Feature(f"{measure}_{name}", expression, unit, moment, words, direction)
+        source = SOURCES.get(measure, "")
+        yield Feature(f"{measure}_{name}", expression, unit, moment, words, direction, source=source)
     yield Feature(
         f"{measure}_answers_{year}d",
         EVERY.answered(measure, year),
@@ -79,7 +80,7 @@ def _answers(context: Context, measure: str, label: Phrase) -> Iterator[Feature]
         EVERY.days_since_answer(measure),
         "days",
         "experience.response",
-        Words(f"{label.en}: asked {{value}} days ago", f"{label.es}: respondió hace {{value}} días"),
+        Words(f"{label.en}: answered {{value}} days ago", f"{label.es}: respondió hace {{value}} días"),
     )
 
 
@@ -94,7 +95,7 @@ def parts() -> list[Feature]:
 def _index(context: Context) -> Iterator[Feature]:
     """Yield the experience index: effective, easy, enjoyable, weighed by what they did to churn."""
     weights = context.population.experience
-    label, source = SCORES[INDEX], INDEX_SOURCE
+    label, source = SCORES[INDEX], SOURCES[INDEX]
     change = weighed(EVERY, weights, RECENT) - weighed(EVERY, weights, LONG)
     found: list[tuple[str, Expr, str, int, str, str]] = [
         (

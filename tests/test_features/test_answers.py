@@ -174,5 +174,6 @@ def test_all_have_words_in_both_languages_and_a_moment_with_a_name():
             "share",
             "days",
         )
+        assert feature.source or feature.name.endswith("_satisfaction_usual")
     assert of.moment_label("claim.response", "en") == "claim: response"
     assert of.moment_label("experience.response", "es") == "experiencia: respuesta"
