@@ -14,7 +14,7 @@ from features.profile import LIFECYCLE
 from features.stretches import NONE
 from training.config import Config
 from training.repairs import RepairList, repair_list
-from training.slices import LEFT, STAYED, left_afterwards, lifecycle_of_steps, segments
+from training.slices import LEFT, STAYED, left_afterwards, lifecycle_of_steps, segments, teams_of_steps
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Corridor:
     afterwards: dict[str, Slice]
     """`left`: contacts after which the customer left within the horizon; `stayed`: the others. Empty where
     there is too little history."""
+    teams: dict[str | None, Slice]
+    """By the team that took a contact; None: those that are not told by themselves (`teams_of_steps`)."""
     repairs: RepairList
 
 
@@ -60,6 +62,7 @@ def read_corridor(
     steps = drawn.steps
     known = histories.known_before(as_of_us)
     stage = lifecycle_of_steps(known, config, steps)
+    teams, of_team = teams_of_steps(known, steps)
     names, of_customer = segments(histories, as_of_us)
     afterwards = left_afterwards(known, config, steps)
     ends: dict[str, Slice] = {}
@@ -73,6 +76,7 @@ def read_corridor(
         _crossed(drawn, stage),
         dict(zip(names, drawn.parts(of_customer[steps.customer], len(names)), strict=True)),
         ends,
+        dict(zip(teams, drawn.parts(of_team, len(teams)), strict=True)),
         repair_list(known, config, steps, drawn.flow, drawn.targets),
     )
 
