@@ -12,6 +12,7 @@ from features.errors import CorredorError
 from features.histories import Histories
 from features.profile import LIFECYCLE
 from features.stretches import NONE
+from training.bundle import Bundle
 from training.config import Config
 from training.repairs import RepairList, repair_list
 from training.slices import LEFT, STAYED, left_afterwards, lifecycle_of_steps, segments, teams_of_steps
@@ -39,7 +40,12 @@ class Corridor:
 
 
 def read_corridor(
-    histories: Histories, config: Config, as_of_us: int, *, channel: str | None = None
+    histories: Histories,
+    config: Config,
+    as_of_us: int,
+    *,
+    channel: str | None = None,
+    bundle: Bundle | None = None,
 ) -> Corridor:
     """Return the corridor as it was known before a moment.
 
@@ -48,6 +54,7 @@ def read_corridor(
         config: the configuration: targets, labels, what leaving is.
         as_of_us: µs UTC.
         channel: only the journeys that come through it; all by default.
+        bundle: the model whose probabilities of leaving the repair list takes; None does without.
 
     Raises:
         CorredorError: nothing was known by then, or there is no such channel.
@@ -77,7 +84,7 @@ def read_corridor(
         dict(zip(names, drawn.parts(of_customer[steps.customer], len(names)), strict=True)),
         ends,
         dict(zip(teams, drawn.parts(of_team, len(teams)), strict=True)),
-        repair_list(known, config, steps, drawn.flow, drawn.targets),
+        repair_list(known, config, steps, drawn.flow, drawn.targets, bundle),
     )
 
 
