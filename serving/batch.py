@@ -19,11 +19,11 @@ from features.errors import CorredorError
 from features.histories import Histories
 from features.profile import LIFECYCLE
 from serving import standing as standings_told
+from serving.two_way import principal_today
 from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.config import Config
 from training.drift import TwoWay, ends_of, forecast
 from training.labels import eligible
-from training.principality import principals
 from training.scoring import BANDS, BOTH_QUESTIONS, Scores, score, standings
 from training.telling import tell_reasons
 from training.worth import WorthSource, worth_per_year
@@ -236,8 +236,7 @@ def at_risk_list(
     asked = principal is not None and config.principality.rule != "none"
     today = two_way = None
     if asked:
-        staples_before = min(bundle.window.first_as_of, as_of_us)
-        today = principals(histories, config, as_of_us, staples_before).value[positions]
+        today = principal_today(bundle, histories, config, as_of_us)[positions]
         ends = ends_of(probability[active], scores.probability(PRINCIPALITY)[active])
         two_way = forecast(TwoWay(today[active], ends), value[active])
     summary = {

@@ -31,6 +31,7 @@ from training.labels import mature_until
 from training.leaks import find_leaks, left_out
 from training.model import Predictor
 from training.panel import Panel, build_panel, panel_dates
+from training.principality import staples_of
 from training.reasons import global_moments, roll_up
 from training.satisfaction import fit_satisfaction
 from training.testing import OURS, groups_of, report, run_test
@@ -79,6 +80,7 @@ def learn(histories: Histories, config: Config, until_us: int) -> Bundle:
         measures=measures,
         moments={q: _moments(known, fitted, panel, q, predictor) for q, predictor in predictors.items()},
         satisfaction=fit_satisfaction(known, config, fitted, panel),
+        staples=staples_of(known, config, int(dates.min())),
         beats_baselines=beats,
         verdict=verdict,
     )

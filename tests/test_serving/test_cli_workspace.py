@@ -222,6 +222,15 @@ def test_the_report_is_written(shop):
     assert html.count("</svg>") >= 6
 
 
+def test_the_repair_list_takes_the_champion_where_there_is_one_or_the_model_that_is_asked(shop):
+    trained = json.loads((shop / "trained.json").read_text())
+    found = json.loads(run_well(shop, "corridor", "--as-of", DAY, "--json"))
+    assert found["model_version"] == trained["bundle"][:12]
+    assert json.loads(run_well(shop, "corridor", "--model", "none", "--json"))["model_version"] is None
+    code, _, err = run(shop, "corridor", "--model", "77")
+    assert code == 1 and "there is no version" in err
+
+
 def test_a_challenger_is_promoted(shop):
     out = run_well(shop, "promote", "--force")
     assert "shop version 1" in out

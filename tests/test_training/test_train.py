@@ -26,6 +26,7 @@ from training.fitting import (
 from training.labels import churn_labels, eligible
 from training.model import Recipe
 from training.panel import Panel
+from training.principality import staples_of
 from training.train import bands_of, learn
 from training.verdict import verdict_of
 
@@ -35,7 +36,10 @@ UNTIL = START + 330 * DAY
 def config(**sections):
     small = {"seeds": 1, "step_days": 28}
     return shop_config(
-        Path(), training=small, principality={"rule": "usage", "min_weeks_share": 0.5}, **sections
+        Path(),
+        training=small,
+        principality={"rule": "usage", "min_weeks_share": 0.5, "min_items": 1},
+        **sections,
     )
 
 
@@ -62,6 +66,8 @@ def test_a_bundle_tells_what_it_was_trained_on_and_how_it_was_tested():
     bundle = learnt()
     assert bundle.window.until == UNTIL and bundle.window.last_as_of == UNTIL - 30 * DAY
     assert set(bundle.predictors) == {CHURN, PRINCIPALITY}
+    assert bundle.staples == staples_of(shop(), config(), bundle.window.first_as_of)
+    assert set(bundle.staples) == {f"item {n}" for n in range(6)}
     for question, others in (
         (CHURN, {"logistic", "recency", "rfm", "bgnbd"}),
         (PRINCIPALITY, {"logistic", "as_before", "own_share"}),
