@@ -7,6 +7,7 @@ a request; see `features.kernels` for how, and why the bits agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,10 @@ from features.kernels import (
     WEEKS,
     walk,
 )
-from features.measures import STANDARDS, Standards, measure_scale, measure_values, steps_among
-from features.noting import StreamPlan, entries_of, fact_tables, joined, powers_of
+from features.measures import MeasureTable, Standards, measure_scale, steps_among
+from features.noting import ContactClasses, StreamPlan, fact_tables, powers_of
 from features.paths import Paths, PathWalk
-from features.streams import NULL, Contact, Ints, Stream
+from features.streams import Contact, Ints, Stream
 
 Tagger = Callable[[str, Contact], frozenset[Tag]]
 """Tells what is true of a contact of a stream."""
@@ -76,10 +77,6 @@ class Plan:
         self._registers: dict[Expr, int] = {}
         self._program: list[tuple[int, int, int, int, int]] = []
         self._constants: list[float] = []
-        self._tables: dict[tuple[str, tuple[Contact, ...]], tuple[Any, ...]] = {}
-        self._by_contact: dict[tuple[str, Contact], frozenset[Tag]] = {}
-        self._by_standard: dict[tuple[Contact, ...], Ints] = {}
-        self._by_entry: dict[tuple[str, Contact], tuple[Ints, ...]] = {}
         places = [self._register(e) for e in outputs]
         self.n_features = len(places)
         self.program = np.array(self._program, np.int64).reshape(-1, 5)
@@ -93,11 +90,22 @@ class Plan:
             written |= {straight[f[3]] for f in stream.facts if f[0] == SUM and f[3] in straight}
         rest = [(p, f) for f, p in enumerate(places) if f not in written]
         self.outputs = np.ascontiguousarray(np.array(rest, np.int64).reshape(-1, 2).T)
-        self._path: PathWalk | None = None
-        read = self._streams.get("touchpoints")
-        if paths is not None and read is not None and (wanted := steps_among(read.measures)):
-            self._path = PathWalk(paths, wanted)
         self.powers_of = {n: powers_of([f[2] for f in s.fades]) for n, s in self._streams.items()}
+        self._path: PathWalk | None = None
+        self._measures: dict[str, MeasureTable] = {}
+        self._classes: dict[str, ContactClasses] = {}
+        for name, stream in self._streams.items():
+            wanted = steps_among(stream.measures) if name == "touchpoints" and paths is not None else []
+            also = PathWalk.reads if wanted else ()
+            self._measures[name] = table = MeasureTable(stream.measures, wanted, also)
+            if paths is not None and wanted:
+                self._path = PathWalk(paths, wanted, table.places)
+            promises = standards if name == "touchpoints" else None
+            self._classes[name] = ContactClasses(
+                stream, partial(tagger, name), promises, day_offset=day_offset
+            )
+        # what is the same whenever one date is asked for: the edges, counted from it
+        self._one_edge = self._edges_of(np.zeros(1, np.int64))
 
     def _register(self, e: Expr) -> int:
         if e not in self._registers:
@@ -185,26 +193,31 @@ class Plan:
         n, dates = histories.n_customers, len(as_of)
         if not n or not dates:
             return
-        ascending = np.argsort(as_of, kind="stable")
+        ascending = np.argsort(as_of, kind="stable") if dates > 1 else _FIRST
         edges, edge_of, low_edge = self._edges(as_of[ascending])
-        longest = max((stream.n_rows for stream in self._present(histories).values()), default=0)
+        streams = self._present(histories)
+        longest = max([stream.n_rows for stream in streams.values()], default=0)
         step = max(1, min(chunk // dates, CHUNK_ROWS * n // max(longest, 1)))
         noted = np.full((-(-min(step, n) * dates // LANES), len(self._registers), LANES), np.nan)
         result = np.full((min(step, n) * dates, self.n_features), np.nan, np.float32)
-        prepared = {name: self._contact_tables(name, s) for name, s in self._present(histories).items()}
+        prepared = {
+            name: self._classes[name].tables(stream.contacts, stream.fields)
+            for name, stream in streams.items()
+        }
         clock = self._registers.get(AS_OF_DAYS)
-        straight = bool((ascending == np.arange(dates)).all())
+        straight = dates == 1 or bool((ascending == np.arange(dates)).all())
         for first in range(0, n, step):
             last = min(first + step, n)
             rows = (last - first) * dates
             if clock is not None:
                 days = np.resize(as_of[ascending] / US_PER_DAY, noted.shape[0] * LANES)
                 noted[:, clock] = days.reshape(-1, LANES)
-            for name, tables in prepared.items():
+            for name, (tables, promised) in prepared.items():
                 self._walk(
                     name,
-                    histories.streams[name],
+                    streams[name],
                     tables,
+                    promised,
                     first,
                     last,
                     edges,
@@ -228,6 +241,13 @@ class Plan:
         return {name: histories.streams[name] for name in self._streams if name in histories.streams}
 
     def _edges(self, as_of: Ints) -> tuple[Ints, Ints, Ints]:
+        """Return all dates and beginnings of windows, and the places of each date's own among them."""
+        if len(as_of) == 1:
+            edges, edge_of, low_edge = self._one_edge
+            return edges + as_of, edge_of, low_edge
+        return self._edges_of(as_of)
+
+    def _edges_of(self, as_of: Ints) -> tuple[Ints, Ints, Ints]:
         lows = as_of[:, None] - np.array(self.windows, np.int64)[None, :] * US_PER_DAY
         edges = np.unique(np.concatenate([as_of, lows.ravel()]))
         return edges, np.searchsorted(edges, as_of), np.searchsorted(edges, lows)
@@ -237,6 +257,7 @@ class Plan:
         name: str,
         stream: Stream,
         tables: tuple[Any, ...],
+        promised: Ints,
         first: int,
         last: int,
         edges: Ints,
@@ -245,34 +266,26 @@ class Plan:
         noted: npt.NDArray[np.float64],
         result: npt.NDArray[np.float32],
     ) -> None:
-        plan = self._streams[name]
+        measures = self._measures[name]
         low, high = int(stream.offsets[first]), int(stream.offsets[last])
-        unpacked: dict[str, Ints] = {}
+        contact = stream.contact[low:high].astype(np.int64, copy=False)
 
-        def column(measure: str) -> Ints:
-            if measure not in unpacked and self._path and measure in self._path.wanted:
-                given_by = self._path.run(
-                    stream, low, high, lambda m: measure_values(m, column), edges[edge_of]
-                )
-                unpacked.update(given_by)
-            if measure not in unpacked:
-                packed = stream.values.get(measure)
-                given = np.full(high - low, NULL) if packed is None else packed.unpack(low, high)
-                if measure in STANDARDS and name == "touchpoints" and self.standards is not None:
-                    usual = self._standards_of(stream.contacts)[STANDARDS.index(measure)]
-                    given = np.where(given == NULL, usual[stream.contact[low:high]], given)
-                unpacked[measure] = given
-            return unpacked[measure]
+        def column(measure: str) -> Ints | None:
+            packed = stream.values.get(measure)
+            return None if packed is None else packed.unpack(low, high)
 
-        values = np.empty((len(plan.measures), high - low), np.int64)
-        for i, measure in enumerate(plan.measures):
-            values[i] = measure_values(measure, column)
+        values = measures.begin(high - low, column, promised, contact)
+        if self._path is not None and name == "touchpoints":
+            self._path.write(
+                stream, low, high, lambda m: values[measures.places[m]], values, edges[edge_of]
+            )
+        measures.end(values)
         moment = stream.occurred_at.unpack(low, high)
         walk(
             stream.offsets[first : last + 1] - low,
             moment,
             _NO_TIMES if stream.lag is None else moment + stream.lag.unpack(low, high),
-            stream.contact[low:high].astype(np.int64, copy=False),
+            contact,
             _NO_FLAGS if stream.opens is None else stream.opens[low:high],
             values,
             *tables,
@@ -285,72 +298,8 @@ class Plan:
             result,
         )
 
-    def _contact_tables(self, name: str, stream: Stream) -> tuple[Any, ...]:
-        """Return, for the contacts of a stream, what each adds to: the kernel's tables."""
-        known = self._tables.get((name, stream.contacts))
-        if known is not None:
-            return known
-        plan = self._streams[name]
-        tags = [self._tags(name, c) for c in stream.contacts]
-        entries = [self._entries(name, c) for c in stream.contacts]
-        adds, counts, fades, marks, replies = (joined([e[i] for e in entries]) for i in range(5))
-        codes = np.full((len(plan.dimensions), len(tags)), -1, np.int64)
-        for (wanted, name_of), d in plan.dimensions.items():
-            place = stream.fields.index(name_of)
-            seen: dict[str, int] = {}
-            for c, contact in enumerate(stream.contacts):
-                value = contact[place]
-                if value is not None and wanted <= tags[c]:
-                    codes[d, c] = seen.setdefault(value, len(seen))
-        active = np.array([("activity", True) in t for t in tags], np.int8)
-        sizes = [len(plan.slots), len(plan.fades), len(plan.tracks), int(codes.max(initial=0)) + 1]
-        sizes += [self.day_offset, int(plan.paced), sum(plan.measure(m) < 0 for _, m in plan.slots)]
-        sizes.append(len(plan.answers))
-        tables = (adds, counts, fades, marks, replies, codes, active, np.array(sizes, np.int64))
-        if len(self._tables) > 64:  # requests bring ever new sets of contacts
-            self._tables.clear()
-        self._tables[name, stream.contacts] = tables
-        return tables
 
-    def _entries(self, name: str, contact: Contact) -> tuple[Ints, ...]:
-        """Return what a contact adds to: slots with values, slots that count, fades and tracks."""
-        entries = self._by_entry.get((name, contact))
-        if entries is None:
-            plan, tags = self._streams[name], self._tags(name, contact)
-            slots = [(t, i, plan.measure(m)) for (t, m), i in plan.slots.items()]
-            groups = (
-                [s for s in slots if s[2] >= 0],
-                [s for s in slots if s[2] < 0],
-                [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()],
-                [(t, i, 0) for t, i in plan.tracks.items()],
-                [(t, i, plan.measure(m)) for (t, m), i in plan.answers.items()],
-            )
-            entries = tuple(entries_of(tags, wanted) for wanted in groups)
-            if len(self._by_entry) > 20_000:
-                self._by_entry.clear()
-            self._by_entry[name, contact] = entries
-        return entries
-
-    def _standards_of(self, contacts: tuple[Contact, ...]) -> Ints:
-        """Return int64[len(STANDARDS), contacts]: what is promised of each contact, NULL where nothing is."""
-        known = self._by_standard.get(contacts)
-        if known is None:
-            assert self.standards is not None
-            known = np.array([self.standards(c) for c in contacts], np.int64).reshape(-1, len(STANDARDS)).T
-            if len(self._by_standard) > 64:
-                self._by_standard.clear()
-            self._by_standard[contacts] = known
-        return known
-
-    def _tags(self, name: str, contact: Contact) -> frozenset[Tag]:
-        tags = self._by_contact.get((name, contact))
-        if tags is None:
-            if len(self._by_contact) > 100_000:
-                self._by_contact.clear()
-            tags = self._by_contact[name, contact] = self.tagger(name, contact)
-        return tags
-
-
+_FIRST = np.zeros(1, np.int64)
 _NO_TIMES = np.zeros(0, np.int64)
 _NO_FLAGS = np.zeros(0, np.int8)
 

@@ -60,13 +60,14 @@ def walk(
     contact: Any,  # int64[rows]
     opens: Any,  # int8[rows], or empty: all open
     values: Any,  # int64[measures, rows]
-    adds: Any,  # (ptr, slot, measure) by contact: running sums of values
-    counts: Any,  # (ptr, slot, measure) by contact: running numbers of rows (-1) or contacts (-2)
-    fades: Any,  # (ptr, fade, measure) by contact: decayed sums; -3 to -6 are DAY_MEASURES
-    marks: Any,  # (ptr, track, -) by contact: last and first rows
-    replies: Any,  # (ptr, answer, measure) by contact: rows that have a value of the measure
+    classes: Any,  # int64[contacts]: contacts of a class add to the same
+    adds: Any,  # (ptr, slot, measure) by class: running sums of values
+    counts: Any,  # (ptr, slot, measure) by class: running numbers of rows (-1) or contacts (-2)
+    fades: Any,  # (ptr, fade, measure) by class: decayed sums; -3 to -6 are DAY_MEASURES
+    marks: Any,  # (ptr, track, -) by class: last and first rows
+    replies: Any,  # (ptr, answer, measure) by class: rows that have a value of the measure
     codes: Any,  # int64[dimensions, contacts], -1 where the field does not count
-    active: Any,  # int8[contacts]
+    active: Any,  # int8[classes]
     sizes: Any,  # int64[8]: slots, fades, tracks, codes of a dimension, day offset µs, pace asked, counts,
     #              answers
     powers: Any,  # float64[half-lives, MAX_FADE]
@@ -136,7 +137,7 @@ def walk(
                         continue
                     changed = True
                     now = moment[row]
-                    c = contact[row]
+                    c = classes[contact[row]]
                     opening = opens[row] if opens.size else 1
                     for j in range(counts[0, c], counts[0, c + 1]):
                         sums[counts[1, j]] += 1 if counts[2, j] == -1 else opening
@@ -154,7 +155,7 @@ def walk(
                         if v != NULL:
                             _reply(answer[replies[1, j]], now, v)
                     for dim in range(n_dims):
-                        code = codes[dim, c]
+                        code = codes[dim, contact[row]]
                         if code >= 0:
                             if seen[dim, code] == NULL:
                                 touched[dim, n_touched[dim]] = code

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from features.expressions import Tag
 from features.kernels import DAY_MEASURES, MAX_FADE, SUM
-from features.measures import measure_scale
-from features.streams import Ints
+from features.measures import STANDARDS, Standards, measure_scale
+from features.paths import FEW_CONTACTS
+from features.streams import Contact, Ints
 
 
 @dataclass
@@ -36,6 +39,120 @@ class StreamPlan:
         if name not in self.measures:
             self.measures.append(name)
         return self.measures.index(name)
+
+
+class ContactClasses:
+    """What the contacts of one stream add to: those that add to the same are one class.
+
+    Requests bring ever new contacts (another item, another hour), but hardly a new class. So the kernel's
+    tables are kept by class, and a contact only has to be placed.
+    """
+
+    MOST_CLASSES, MOST_CONTACTS = 20_000, 100_000
+
+    def __init__(
+        self,
+        plan: StreamPlan,
+        tagger: Callable[[Contact], frozenset[Tag]],
+        standards: Callable[[Contact], Standards] | None,
+        *,
+        day_offset: int,
+    ) -> None:
+        """Prepare to place the contacts of a stream.
+
+        Args:
+            plan: what to note of it.
+            tagger: what is true of a contact.
+            standards: what is promised of a contact, for streams where something is.
+            day_offset: µs by which local days begin after UTC days.
+        """
+        self.plan, self.tagger, self.standards, self.day_offset = plan, tagger, standards, day_offset
+        counted = sum(plan.measure(m) < 0 for _, m in plan.slots)
+        self._sizes = [len(plan.slots), len(plan.fades), len(plan.tracks), 0, day_offset]
+        self._sizes += [int(plan.paced), counted, len(plan.answers)]
+        slots = [(t, i, plan.measure(m)) for (t, m), i in plan.slots.items()]
+        self._wanted = (
+            [s for s in slots if s[2] >= 0],
+            [s for s in slots if s[2] < 0],
+            [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()],
+            [(t, i, 0) for t, i in plan.tracks.items()],
+            [(t, i, plan.measure(m)) for (t, m), i in plan.answers.items()],
+        )
+        self._clear()
+
+    def _clear(self) -> None:
+        self._of_contact: dict[Contact, int] = {}
+        self._of_tags: dict[tuple[frozenset[Tag], Standards], int] = {}
+        self._entries: list[tuple[Ints, ...]] = []
+        self._tables: tuple[Any, ...] = ()
+        self._kept: dict[tuple[Contact, ...], tuple[Any, ...]] = {}
+
+    def tables(self, contacts: tuple[Contact, ...], fields: Sequence[str]) -> tuple[Any, ...]:
+        """Return the kernel's tables for some contacts: see `features.kernels.walk`, and their standards.
+
+        Standards are int64[len(STANDARDS), contacts], NULL where nothing is promised.
+        """
+        if len(contacts) <= FEW_CONTACTS:
+            return self._made(contacts, fields)
+        found = self._kept.get(contacts)
+        if found is None:
+            if len(self._kept) > 64:
+                self._kept.clear()
+            found = self._made(contacts, fields)
+            self._kept[contacts] = found
+        return found
+
+    def _made(self, contacts: tuple[Contact, ...], fields: Sequence[str]) -> tuple[Any, ...]:
+        if len(self._of_tags) > self.MOST_CLASSES or len(self._of_contact) > self.MOST_CONTACTS:
+            self._clear()
+        of_contact = self._of_contact
+        try:
+            classes = np.array([of_contact[c] for c in contacts], np.int64)
+        except KeyError:
+            classes = np.array([self._class_of(c) for c in contacts], np.int64)
+        if not self._tables:
+            self._tables = self._by_class()
+        adds, counts, fades, marks, replies, active, has, standards = self._tables
+        dimensions = self.plan.dimensions
+        codes = np.full((len(dimensions), len(contacts)), -1, np.int64)
+        most = 0
+        numbered: dict[str, Ints] = {}
+        for (_, name), d in dimensions.items():
+            if name not in numbered:
+                place, seen = fields.index(name), {None: -1}
+                numbered[name] = np.array([seen.setdefault(c[place], len(seen) - 1) for c in contacts])
+                most = max(most, len(seen) - 1)
+            np.copyto(codes[d], numbered[name], where=has[d, classes])
+        sizes = np.array(self._sizes, np.int64)
+        sizes[3] = max(most, 1)
+        promised = standards[:, classes] if self.standards is not None else standards
+        return (classes, adds, counts, fades, marks, replies, codes, active, sizes), promised
+
+    def _class_of(self, contact: Contact) -> int:
+        place = self._of_contact.get(contact)
+        if place is None:
+            tags = self.tagger(contact)
+            promised = self.standards(contact) if self.standards is not None else ()
+            place = self._of_tags.get((tags, promised))
+            if place is None:
+                place = self._of_tags[tags, promised] = len(self._entries)
+                self._entries.append(tuple(entries_of(tags, wanted) for wanted in self._wanted))
+                self._tables = ()
+            self._of_contact[contact] = place
+        return place
+
+    def _by_class(self) -> tuple[Any, ...]:
+        entries = (joined([of[i] for of in self._entries]) for i in range(len(self._wanted)))
+        every = [tags for tags, _ in self._of_tags]
+        active = np.array([("activity", True) in tags for tags in every], np.int8)
+        has = [[wanted <= tags for tags in every] for wanted, _ in self.plan.dimensions]
+        promised = [of for _, of in self._of_tags] if self.standards is not None else []
+        return (
+            *entries,
+            active,
+            np.array(has, bool).reshape(len(has), len(every)),
+            np.ascontiguousarray(np.array(promised, np.int64).reshape(-1, len(STANDARDS)).T),
+        )
 
 
 def entries_of(tags: frozenset[Tag], wanted: list[tuple[frozenset[Tag], int, int]]) -> Ints:

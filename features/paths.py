@@ -25,6 +25,8 @@ FAMILIAR = 0.25
 MOVES = 0.01
 """Where contacts are with another team than before less often than this, the team is that of the place and
 says nothing of who serves."""
+FEW_CONTACTS = 256
+"""So few, as a request brings, are looked up one by one sooner than as a set that was seen before."""
 
 
 def step_scale(name: str) -> int | None:
@@ -141,20 +143,30 @@ _ARRAYS: dict[str, Any] = {
 class PathWalk:
     """The numbers that a plan asks for, of the chunk of rows at hand."""
 
-    def __init__(self, paths: Paths, wanted: Sequence[str]) -> None:
+    reads = ("amount", "below_adequate", "perceived", "satisfaction")
+    """The measures of a row that it looks at."""
+
+    def __init__(self, paths: Paths, wanted: Sequence[str], places: Mapping[str, int] | None = None) -> None:
+        """Prepare; each number goes to the row of the table that `places` gives, else to the next one."""
         self.paths = paths
         self.wanted = tuple(wanted)
+        at = {name: i for i, name in enumerate(self.wanted)} if places is None else places
         self._places = np.full(len(STEPS), -1, np.int64)
         by_kind: list[tuple[int, int, int]] = []
-        for i, name in enumerate(self.wanted):
+        for name in self.wanted:
             statistic, _, kind = name.partition("@")
             if kind:
-                by_kind.append((BY_KIND.index(statistic), paths.number(kind), i))
+                by_kind.append((BY_KIND.index(statistic), paths.number(kind), at[name]))
             else:
-                self._places[_PLACES[name]] = i
+                self._places[_PLACES[name]] = at[name]
         self._by_kind = np.array(by_kind, np.int64).reshape(-1, 3)
+        self._numbers = {kind: i for i, kind in enumerate(paths.kinds)}
         self._contacts: dict[tuple[Contact, ...], Ints] = {}
         self._people: dict[tuple[str, tuple[str, ...]], tuple[Ints, float]] = {}
+        self._nobody = {
+            name: (np.zeros((2, 0), np.int64), paths.people.get(name, Impressions()).prior)
+            for name in ("agent_id", "team")
+        }
 
     def run(
         self,
@@ -164,10 +176,24 @@ class PathWalk:
         column: Callable[[str], Ints],
         dates: Ints | None = None,
     ) -> dict[str, Ints]:
-        """Return each wanted number of rows [low, high), which are those of whole customers.
+        """Return each wanted number of rows [low, high), which are those of whole customers; see `write`."""
+        out = np.full((len(self.wanted), high - low), NULL)
+        self.write(stream, low, high, column, out, dates)
+        return dict(zip(self.wanted, out, strict=True))
+
+    def write(
+        self,
+        stream: Stream,
+        low: int,
+        high: int,
+        column: Callable[[str], Ints],
+        out: Ints,
+        dates: Ints | None = None,
+    ) -> None:
+        """Write each wanted number of rows [low, high), which are those of whole customers, into `out`.
 
         How things stand (open matters, failures not made up for) is told of a customer's last rows
-        before the `dates` only, where those are given.
+        before the `dates` only, where those are given. Numbers that are not known are left as they are.
         """
         first, last = np.searchsorted(stream.offsets, [low, high], side="left")
         while last > first and stream.offsets[last - 1] == high:
@@ -180,7 +206,6 @@ class PathWalk:
         known = moment if stream.lag is None else moment + stream.lag.unpack(low, high)
         needed = _ALL_OPEN if dates is None else last_rows(offsets, moment, known, dates)
         impression = impressions_of(column) if agent.size or team.size else _NOTHING
-        out = np.full((len(self.wanted), high - low), NULL)
         walk_path(
             offsets,
             moment,
@@ -213,13 +238,14 @@ class PathWalk:
             self._by_kind,
             out,
         )
-        return dict(zip(self.wanted, out, strict=True))
 
     def _contact_tables(self, contacts: tuple[Contact, ...]) -> Ints:
         """Return int64[3, contacts]: kind, how it ended, and channel by number."""
+        if len(contacts) <= FEW_CONTACTS:
+            return _contact_tables(self._numbers, contacts)
         known = self._contacts.get(contacts)
         if known is None:
-            known = contact_tables(self.paths.kinds, contacts)
+            known = _contact_tables(self._numbers, contacts)
             if len(self._contacts) > 64:
                 self._contacts.clear()
             self._contacts[contacts] = known
@@ -227,7 +253,9 @@ class PathWalk:
 
     def _impressions(self, name: str, stream: Stream) -> tuple[Ints, float]:
         """Return int64[2, people]: sum and number of the answers about each person of the rows."""
-        labels = stream.labels.get(name, ())
+        labels = stream.labels.get(name)
+        if not labels:
+            return self._nobody[name]
         known = self._people.get((name, labels))
         if known is None:
             of = self.paths.people.get(name, Impressions())
@@ -246,18 +274,17 @@ def pseudonym(name: str) -> str:
 
 def contact_tables(kinds: Sequence[str], contacts: Sequence[Contact]) -> Ints:
     """Return int64[3, contacts]: kind, how it ended (0: not told) and channel of each, by number."""
-    numbers = {kind: i for i, kind in enumerate(kinds)}
-    ends = {name: i for i, name in enumerate(OUTCOMES, 1)}
+    return _contact_tables({kind: i for i, kind in enumerate(kinds)}, contacts)
+
+
+def _contact_tables(numbers: Mapping[str, int], contacts: Sequence[Contact]) -> Ints:
     channels: dict[str | None, int] = {None: -1}
-    rows = [
-        (
-            numbers.get(kind or "", len(numbers)),
-            ends.get(outcome or "", 0),
-            channels.setdefault(channel, len(channels) - 1),
-        )
-        for kind, channel, _, outcome, _ in contacts
-    ]
-    return np.array(rows, np.int64).reshape(-1, 3).T.copy()
+    table = np.empty((3, len(contacts)), np.int64)
+    other = len(numbers)
+    table[0] = [numbers.get(contact[0] or "", other) for contact in contacts]
+    table[1] = [_ENDS.get(contact[3], 0) for contact in contacts]
+    table[2] = [channels.setdefault(contact[1], len(channels) - 1) for contact in contacts]
+    return table
 
 
 def impressions_of(column: Callable[[str], Ints]) -> Ints:
@@ -271,6 +298,7 @@ def _codes(stream: Stream, name: str, low: int, high: int) -> Ints:
     return _NOTHING if codes is None else codes.unpack(low, high)
 
 
+_ENDS: dict[str | None, int] = {name: i for i, name in enumerate(OUTCOMES, 1)}
 _NOTHING = np.zeros(0, np.int64)
 _ALL_OPEN = np.zeros(0, np.int8)
 _PLACES = {name: i for i, name in enumerate(STEPS)}

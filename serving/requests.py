@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from features.clock import FIRST_YEAR, LAST_YEAR, as_of_us, local_to_us
-from features.contract import CONTRACT, TableContract
+from features.contract import CONTRACT, Column, TableContract
 from features.errors import CorredorError
 from features.histories import (
     MEASURE_SCALES,
@@ -26,6 +26,7 @@ from features.histories import (
 )
 from features.streams import NULL, Contact, Ints, Stream, build_stream, scaled
 from features.vocabulary import Vocabulary
+from serving.moments import plain_moments
 from serving.problems import FieldError
 from serving.schema import TABLES, Customer
 
@@ -53,7 +54,7 @@ class Reading:
 
     customer_id: str
     as_of: int
-    tables: Mapping[str, Mapping[str, list[Any]]]
+    tables: Mapping[str, Mapping[str, Sequence[Any]]]
     duplicates: int = 0
     unused_attributes: tuple[str, ...] = ()
 
@@ -72,10 +73,10 @@ def read_customer(customer: Customer, vocabulary: Vocabulary, zone: ZoneInfo, no
             as_of = as_of_us(text, zone)
         except CorredorError:
             errors.append(_unreadable("as_of"))
-    tables: dict[str, Mapping[str, list[Any]]] = {}
+    tables: dict[str, Mapping[str, Sequence[Any]]] = {}
     duplicates = 0
     for name in TABLES:
-        rows: list[dict[str, Any]] | None = customer.get(name)  # type: ignore[assignment]
+        rows: list[Any] | None = customer.get(name)  # type: ignore[assignment]
         if rows:
             columns = _columns(name, rows, zone, errors)
             tables[name], repeated = _once(columns)
@@ -115,13 +116,16 @@ def _unreadable(path: str) -> FieldError:
 
 
 def _columns(
-    table: str, rows: Sequence[Mapping[str, Any]], zone: ZoneInfo, errors: list[FieldError]
-) -> dict[str, list[Any]]:
-    """Turn rows into columns; times become µs UTC."""
-    names = tuple(dict.fromkeys(chain.from_iterable(rows)))
-    if all(len(row) == len(names) for row in rows):
-        columns = {name: list(map(itemgetter(name), rows)) for name in names}
+    table: str, rows: Sequence[Any], zone: ZoneInfo, errors: list[FieldError]
+) -> dict[str, Sequence[Any]]:
+    """Turn rows, dictionaries or structs, into columns; times become µs UTC."""
+    columns: dict[str, Sequence[Any]]
+    if isinstance(rows[0], msgspec.Struct):
+        cells = zip(*map(msgspec.structs.astuple, rows), strict=True)
+        named = zip(rows[0].__struct_fields__, cells, strict=True)
+        columns = {name: column for name, column in named if column.count(None) < len(rows)}
     else:
+        names = tuple(dict.fromkeys(chain.from_iterable(rows)))
         columns = {name: [row.get(name) for row in rows] for name in names}
     for column in CONTRACT[table].columns:
         if column.name not in columns:
@@ -130,14 +134,19 @@ def _columns(
         if column.kind == "time":
             columns[column.name] = _moments(columns[column.name], zone, path, errors)
         elif column.kind == "number":
-            _check_countable(table, column.name, columns[column.name], errors)
+            _check_countable(table, column, columns[column.name], errors)
     _check_rows(CONTRACT[table], columns, errors)
     return columns
 
 
-def _check_countable(table: str, name: str, values: Sequence[float | None], errors: list[FieldError]) -> None:
+def _check_countable(
+    table: str, column: Column, values: Sequence[float | None], errors: list[FieldError]
+) -> None:
+    name = column.name
     largest = LARGEST / (MEASURE_SCALES[name] if table == "touchpoints" else NUMBER_SCALE)
-    if all(value is None or -largest < value < largest for value in values):
+    if column.low is not None and column.high is not None and -largest < column.low <= column.high < largest:
+        return  # held already
+    if not (np.abs(np.array(values, np.float64)) >= largest).any():
         return
     for i, value in enumerate(values):
         if value is not None and not -largest < value < largest:
@@ -145,8 +154,12 @@ def _check_countable(table: str, name: str, values: Sequence[float | None], erro
             errors.append(FieldError(f"{table}[{i}].{name}", "out_of_range", message))
 
 
-def _check_rows(contract: TableContract, columns: Mapping[str, list[Any]], errors: list[FieldError]) -> None:
+def _check_rows(
+    contract: TableContract, columns: Mapping[str, Sequence[Any]], errors: list[FieldError]
+) -> None:
     """Check what the columns of a row owe each other."""
+    if not contract.either and not contract.ordered:
+        return
     n = len(next(iter(columns.values())))
     nothing = [None] * n
     for group in contract.either:
@@ -167,6 +180,8 @@ def _moments(
     texts: Sequence[str | None], zone: ZoneInfo, path: str, errors: list[FieldError]
 ) -> list[int | None]:
     """Return times as µs UTC, as `features.clock.as_of_us` reads them, many at a time."""
+    if None not in texts and (plain := plain_moments(texts)) is not None:  # type: ignore[arg-type]
+        return plain.tolist()
     moments: list[int | None] = []
     local: list[int] = []
     for i, text in enumerate(texts):
@@ -196,13 +211,16 @@ def _moments(
     return moments
 
 
-def _once(columns: dict[str, list[Any]]) -> tuple[dict[str, list[Any]], int]:
+def _once(columns: dict[str, Sequence[Any]]) -> tuple[dict[str, Sequence[Any]], int]:
     """Return the rows without repetitions of a whole row, and how many were left out."""
+    some = next(iter(columns.values()))
+    if len(set(some)) == len(some):
+        return columns, 0
     rows = list(zip(*columns.values(), strict=True))
     distinct = dict.fromkeys(rows)
     if len(distinct) == len(rows):
         return columns, 0
-    kept = [list(column) for column in zip(*distinct, strict=True)]
+    kept = zip(*distinct, strict=True)
     return dict(zip(columns, kept, strict=True)), len(rows) - len(distinct)
 
 
@@ -239,7 +257,7 @@ def _touchpoints(readings: Sequence[Reading]) -> Stream:
     counts = [len(columns.get("occurred_at", ())) for columns in given]
     present = {name for columns in given for name in columns}
 
-    def joined(name: str) -> list[Any]:
+    def joined(name: str) -> Sequence[Any]:
         if len(given) == 1:
             return given[0].get(name) or [None] * counts[0]
         values: list[Any] = []
@@ -273,14 +291,13 @@ def _touchpoints(readings: Sequence[Reading]) -> Stream:
 def _contacts(columns: Sequence[Sequence[str | None]]) -> tuple[Ints, tuple[Contact, ...]]:
     """Number the distinct contacts in the order of their content, nulls first."""
     rows: list[Contact] = list(zip(*columns, strict=True))
-    contacts = sorted(set(rows), key=_nulls_first)
-    number = {contact: i for i, contact in enumerate(contacts)}
-    return np.array([number[row] for row in rows], np.int64), tuple(contacts)
-
-
-def _nulls_first(contact: Contact) -> tuple[str, ...]:
     # no text of a contact is empty, so the empty one stands for null and comes before all others
-    return tuple([part or "" for part in contact])
+    orderly = [[part or "" for part in column] if None in column else column for column in columns]
+    keys = list(zip(*orderly, strict=True))
+    of_key = dict(zip(keys, rows, strict=True))
+    ordered = sorted(of_key)  # type: ignore[type-var]
+    number = {key: i for i, key in enumerate(ordered)}
+    return np.array([number[key] for key in keys], np.int64), tuple([of_key[key] for key in ordered])
 
 
 def _flag_texts(flags: Iterable[bool | None]) -> list[str | None]:

@@ -10,6 +10,7 @@ import pytest
 
 from features.engine import Plan
 from features.expressions import ACTIVITY, AS_OF_DAYS, Rows, lift
+from features.noting import ContactClasses
 from tests.companies import bits
 from tests.literals import ANY, DAY, PURCHASES, at, histories, tags, values
 from tests.test_features.test_engine_oracle import EXACT, EXACT_SUMS, NEAR, NEAR_SUMS
@@ -111,13 +112,14 @@ def test_an_unknown_stream_or_measure_is_named():
         Plan([ACTIVITY.pace("typical")], tags)
 
 
-def test_tables_of_contacts_do_not_pile_up():
-    """Requests bring ever new sets of contacts to one plan."""
+def test_what_is_remembered_of_contacts_does_not_pile_up(monkeypatch):
+    """Requests bring ever new contacts to one plan."""
+    monkeypatch.setattr(ContactClasses, "MOST_CONTACTS", 50)
     plan = Plan([ANY.count(), Rows("touchpoints", ("kind", "call")).count()], tags)
     for n in range(200):
         history = histories(f"customer_id occurred_at kind channel\nana 2026-03-01 call channel{n}")
         assert plan.run(history, np.array([at("2026-03-02")]))[0, 0].tolist() == [1, 1]
-    assert len(plan._tables) < 100
+    assert len(plan._classes["touchpoints"]._of_contact) <= 51
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,9 +34,17 @@ def refused_customer(**customer):
     return {error.path: error.code for error in found.errors}
 
 
+def as_sent(found):
+    """Return what was read as what was sent: without what was not."""
+    return [
+        {name: value for name, value in customer.items() if name == "touchpoints" or value}
+        for customer in msgspec.to_builtins(found)
+    ]
+
+
 def test_a_request_needs_a_customer_with_touchpoints_and_nothing_else():
     call = READER.read(body())
-    assert call.customers == [{"customer_id": "007", "touchpoints": [TOUCHPOINT]}]
+    assert as_sent(call.customers) == [{"customer_id": "007", "touchpoints": [TOUCHPOINT]}]
     assert (call.reasons, call.evidence, call.language) == (3, 1, None)
 
 
@@ -49,11 +58,11 @@ def test_every_column_of_the_contract_is_taken():
     for name in TABLES:
         columns = [c for c in CONTRACT[name].columns if c.name != "customer_id"]
         row = {c.name: c.words[0] if c.words else values[c.kind] for c in columns}
-        (found,) = READER.read(body(customer={name: [row]})).customers
+        (found,) = as_sent(READER.read(body(customer={name: [row]})).customers)
         assert found[name] == [row], name
         optional = {c.name: row[c.name] if c.required else None for c in columns}
-        (found,) = READER.read(body(customer={name: [optional]})).customers
-        assert found[name] == [optional], name
+        (found,) = as_sent(READER.read(body(customer={name: [optional]})).customers)
+        assert found[name] == [{k: v for k, v in optional.items() if v is not None}], name
         for column in columns:
             if column.required:
                 rows = [{k: v for k, v in row.items() if k != column.name}]
@@ -196,3 +205,68 @@ def test_no_value_is_ever_repeated():
         except Problem as problem:
             told = problem.body().decode()
         assert secret not in told
+
+
+ROW = '"occurred_at": "2026-01-01T00:00:00Z", "kind": "purchase"'
+TEXTS = [
+    *("\\ud800", "\\udc00", "\\ud83d\\ude00", "\\u0000", "a\x01b", "a\tb", "a\x7fb", "\\x", "\\u00e9\\n", ""),
+    *("é" * 256, "é" * 257, "\ufeff", "\u2028"),
+]
+NUMBERS = [
+    *("0", "-0", "01", "1.", ".5", "+1", "1e5", "1e999", "-1e999", "1e-400", "NaN", "Infinity", "true", "null"),
+    *('"5"', "9" * 19, "9" * 30, "9" * 400, "10", "10.0000001", "-1", "3.0", "0.1000000000000000055511", "[]", "{}"),
+]
+BODIES = [
+    *(f'{{"customers": [{{"customer_id": "1", "touchpoints": [{{{ROW}, "item": "{t}"}}]}}]}}' for t in TEXTS),
+    *(
+        f'{{"customers": [{{"customer_id": "1", "touchpoints": [{{{ROW}, "{name}": {number}}}]}}]}}'
+        for name in ("amount", "nps", "direct", "outcome", "kind", "kin\\u0064", "unknown")
+        for number in NUMBERS
+    ),
+    *(
+        f'{{"customers": [{{"customer_id": "1", "touchpoints": [], "attributes": {{"a": {value}}}}}]}}'
+        for value in NUMBERS
+    ),
+    *(
+        f'{{"customers": [{{"customer_id": "1", "touchpoints": [], "{name}": {value}}}]}}'
+        for name in ("as_of", "wallet", "attributes", "customer_id")
+        for value in NUMBERS
+    ),
+    *(
+        f'{{"customers": [{{"customer_id": "1", "touchpoints": []}}], "{name}": {value}}}'
+        for name in ("reasons", "evidence", "language", "customers", "else")
+        for value in (*NUMBERS, '"en"', '"fr"')
+    ),
+    *("", "null", "[]", "{}", "5", '{"customers": []} x', '{"customers": []}//', "[" * 5000),
+    *(f'{{"customers": [{{"customer_id": "1", "touchpoints": []}}]}}{end}' for end in (" \n", "x", "//", "{}")),
+]
+RAW = [
+    *(b.encode("utf-8", "surrogatepass") for b in BODIES),
+    *(BODIES[5].encode(code) for code in ("utf-16", "utf-8-sig")),
+    *(BODIES[5].encode().replace(b"b", wrong) for wrong in (b"\xe9", b"\xc0\xaf", b"\xed\xa0\x80", b"\xff")),
+]
+
+
+def test_what_is_read_quickly_is_what_is_read_with_care():
+    quick = 0
+    for text in RAW:
+        try:
+            found = READER._quick.decode(text)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            continue
+        quick += 1
+        careful = READER._whole.validate_json(text)
+        assert as_sent(msgspec.to_builtins(found)["customers"]) == as_sent(
+            [
+                {
+                    name: [{k: v for k, v in row.items() if v is not None} for row in value]
+                    if isinstance(value, list)
+                    else value
+                    for name, value in customer.items()
+                }
+                for customer in careful["customers"]
+            ]
+        ), text
+        asked = (found.reasons, found.evidence, found.language)
+        assert asked == (careful.get("reasons", 3), careful.get("evidence", 1), careful.get("language")), text
+    assert 50 < quick < len(RAW) - 100, "some are taken, some are refused"
