@@ -58,8 +58,8 @@ class Packed:
             values[empty] = NULL
         return values
 
-    def take(self, rows: npt.NDArray[Any]) -> Packed:
-        """Return the same values for some rows (indices or a mask)."""
+    def take(self, rows: npt.NDArray[Any] | slice) -> Packed:
+        """Return the same values for some rows (indices, a mask, or a slice, which copies nothing)."""
         return replace(self, data=self.data[rows])
 
 
@@ -156,7 +156,12 @@ class Stream:
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][customers] - offsets[:-1], lengths)
         return self._take(rows, offsets)
 
-    def _take(self, rows: npt.NDArray[Any], offsets: Ints) -> Stream:
+    def between(self, low: int, high: int) -> Stream:
+        """Return the stream of customers [low, high); nothing is copied."""
+        first, last = int(self.offsets[low]), int(self.offsets[high])
+        return self._take(slice(first, last), self.offsets[low : high + 1] - first)
+
+    def _take(self, rows: npt.NDArray[Any] | slice, offsets: Ints) -> Stream:
         return replace(
             self,
             offsets=offsets,

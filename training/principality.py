@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from features.clock import US_PER_DAY
 from features.errors import CorredorError
-from features.histories import Histories, Ledger
+from features.histories import Histories
+from features.ledger import Ledger
 from features.streams import NULL
 from features.wallets import number_answers, read_answers, row_shares
 from training.config import Config
-from training.labels import Bools, Ints, Labels, activity_rows, check_mature, label_window
+from training.labels import Ints, Labels, activity_rows, check_mature, label_window
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,22 +51,65 @@ def principality_labels(histories: Histories, config: Config, as_of_us: int, sta
     return _wallet(histories, config, low, high, None)
 
 
-def principals(histories: Histories, config: Config, as_of_us: int, staples_before: int) -> Labels:
+def principals(
+    histories: Histories,
+    config: Config,
+    as_of_us: int,
+    staples_before: int,
+    *,
+    staples: Sequence[str] | None = None,
+) -> Labels:
     """Return for whom we are the main provider on the day itself, by what is known then.
 
     The same rule as `principality_labels`, on the window of the same length that ends at `as_of`
     (`usage`), or the last wallet or answer known before it, however old (`share`, `declared`); with
-    `wallets = "all"` those known of that window, too.
+    `wallets = "all"` those known of that window, too. Histories of a part of the company need the
+    `staples` that were found in the whole (`widest_items`).
     """
     if config.principality.rule == "usage":
         low = as_of_us - config.churn.horizon_days * US_PER_DAY
-        return _usage(histories, config, low, as_of_us, min(staples_before, as_of_us), as_of_us)
+        before = min(staples_before, as_of_us)
+        return _usage(histories, config, low, as_of_us, before, as_of_us, staples)
     back = config.churn.horizon_days * US_PER_DAY if config.principality.wallets == "all" else 2**62
     return _wallet(histories, config, as_of_us - back, as_of_us, as_of_us)
 
 
+def finds_staples(config: Config) -> bool:
+    """Return whether the rule counts staples that nobody named, so that all customers are asked first."""
+    rule = config.principality
+    return rule.rule == "usage" and rule.min_items > 0 and not rule.staples
+
+
+def widest_items(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the staples: the items that most customers use, by how many use each; ties by name."""
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))[:STAPLES]
+    return tuple(name for name in ranked if counts[name] > 0)
+
+
+def users_of_items(histories: Histories, config: Config, before: int) -> dict[str, int]:
+    """Return by how many customers each item was used, by what was known before a moment (µs UTC)."""
+    stream = histories.touchpoints
+    used = activity_rows(histories, config, config.principality.kinds or config.churn.kinds)
+    place = stream.fields.index("item")
+    names = sorted({str(c[place]) for c in stream.contacts if c[place] is not None})
+    number = {name: i for i, name in enumerate(names)}
+    of_contact = np.array([number.get(str(c[place]), -1) if c[place] else -1 for c in stream.contacts])
+    if not names:
+        return {}
+    item = of_contact[stream.contact]
+    rows = used & (item >= 0) & (stream.known_at() < before)
+    pairs = np.unique(stream.customer_of_rows()[rows] * len(names) + item[rows])
+    return dict(zip(names, np.bincount(pairs % len(names), minlength=len(names)).tolist(), strict=True))
+
+
 def _usage(
-    histories: Histories, config: Config, low: int, high: int, staples_before: int, known_before: int | None
+    histories: Histories,
+    config: Config,
+    low: int,
+    high: int,
+    staples_before: int,
+    known_before: int | None,
+    staples: Sequence[str] | None = None,
 ) -> Labels:
     rule, n = config.principality, histories.n_customers
     used = activity_rows(histories, config, rule.kinds or config.churn.kinds)
@@ -78,7 +124,7 @@ def _usage(
     seen = np.bincount(np.unique(customer[inside] * weeks + week) // weeks, minlength=n)
     principal = seen >= np.ceil(rule.min_weeks_share * weeks - 1e-9)
     if rule.min_items:
-        item = _staple_of_row(histories, config, used, staples_before)
+        item = _staple_of_row(histories, config, staples_before, staples)
         rows = inside & (item >= 0)
         some = int(item.max(initial=0)) + 1
         breadth = np.bincount(np.unique(customer[rows] * some + item[rows]) // some, minlength=n)
@@ -86,35 +132,29 @@ def _usage(
     return Labels(principal.astype(np.int8), "usage")
 
 
-def _staple_of_row(histories: Histories, config: Config, used: Bools, before: int) -> Ints:
+def _staple_of_row(histories: Histories, config: Config, before: int, staples: Sequence[str] | None) -> Ints:
     """Return the number of each row's staple, -1 where it is none."""
     stream = histories.touchpoints
     place = stream.fields.index("item")
-    names = sorted({str(c[place]) for c in stream.contacts if c[place] is not None})
-    if not names:
+    known = {str(c[place]) for c in stream.contacts if c[place] is not None}
+    if not known and not histories.partial:
         raise CorredorError(
             "[principality] min_items counts items, and `touchpoints` has no column `item`. "
             "Map it in [sources], or set min_items = 0."
         )
-    number = {name: i for i, name in enumerate(names)}
-    of_contact = np.array([number.get(str(c[place]), -1) if c[place] else -1 for c in stream.contacts])
-    item: Ints = of_contact[stream.contact]
     if config.principality.staples:
-        missing = [s for s in config.principality.staples if s not in number]
-        if missing:
+        staples = config.principality.staples
+        missing = [s for s in staples if s not in known]
+        if missing and not histories.partial:
             raise CorredorError(
                 f"[principality] staples: {len(missing)} items are not in the data (first: {missing[0]!r})."
             )
-        staples = [number[s] for s in config.principality.staples]
-    else:
-        rows = used & (item >= 0) & (stream.known_at() < before)
-        pairs = np.unique(stream.customer_of_rows()[rows] * len(names) + item[rows])
-        customers = np.bincount(pairs % len(names), minlength=len(names))
-        ranked = np.lexsort((np.arange(len(names)), -customers))[:STAPLES]
-        staples = [int(i) for i in ranked if customers[i] > 0]
-    place_of = np.full(len(names) + 1, -1, np.int64)  # the last stands for "no item"
-    place_of[staples] = np.arange(len(staples))
-    return place_of[item]
+    elif staples is None:
+        staples = widest_items(users_of_items(histories, config, before))
+    number = {name: i for i, name in enumerate(staples)}
+    of_contact = np.array([number.get(c[place] or "", -1) for c in stream.contacts], np.int64)
+    item: Ints = of_contact[stream.contact]
+    return item
 
 
 def _wallet(histories: Histories, config: Config, low: int, high: int, known_before: int | None) -> Labels:
