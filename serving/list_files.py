@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.durable import write_atomically
@@ -49,10 +50,8 @@ def _write_csv(found: AtRiskList, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(csv_rows([found.schema.names]))
         for batch in found.batches():
-            columns = [
-                _cells(column, field.type) for column, field in zip(batch.columns, found.schema, strict=True)
-            ]
-            file.write(csv_rows(zip(*columns, strict=True)))
+            cells = [_cells(column) for column in batch.columns]
+            file.write("".join([",".join(row) + "\n" for row in zip(*cells, strict=True)]))
 
 
 def csv_rows(rows: Iterable[Sequence[str]]) -> str:
@@ -68,10 +67,14 @@ def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if _SPECIAL.search(cell) else cell
 
 
-def _cells(column: pa.Array, kind: pa.DataType) -> list[str]:
-    if pa.types.is_string(kind):
-        return ["" if v is None else harmless(v) for v in column.to_pylist()]
-    return ["" if v is None else repr(v) for v in column.to_pylist()]
+def _cells(column: pa.Array) -> list[str]:
+    """Return a column as cells of CSV, quoted where needed."""
+    if not pa.types.is_string(column.type):
+        return ["" if v is None else repr(v) for v in column.to_pylist()]
+    different = column.dictionary_encode()  # most texts of a list are said many times
+    told = [_quoted(harmless(text)) for text in different.dictionary.to_pylist()]
+    told.append("")
+    return [told[i] for i in pc.fill_null(different.indices, len(told) - 1).to_pylist()]
 
 
 def _write_parquet(found: AtRiskList, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from features.definition import Words
 from training.bundle import Bundle
 from training.reasons import TopMoments
 from training.telling import AsOf, moment_label, silence_in, silent_kind, tell_feature, tell_value
@@ -40,6 +42,7 @@ class Sentences:
         self.bundle = bundle
         self.language = language
         self._on = AsOf(as_of_us, bundle.config.project.zone)
+        self._silent: dict[int, Words] = {}
         self._length, _ = silences(bundle)
         self._told: dict[tuple[int, int, float | None, float | None], str] = {}
 
@@ -70,9 +73,11 @@ class Sentences:
             words = tell_feature(feature, np.nan, moment_label(self.bundle, self.bundle.moment_keys[moment]))
             return str(getattr(words, self.language))
         if place == self._length[moment]:
-            group = self.bundle.moment_keys[moment].rpartition(".")[0]
-            name = silent_kind(self.bundle, group)
-            return silence_in(self.language, name, value, np.nan if usual is None else usual)
+            if moment not in self._silent:
+                group = self.bundle.moment_keys[moment].rpartition(".")[0]
+                self._silent[moment] = silent_kind(self.bundle, group)
+            name = self._silent[moment]
+            return silence_in(self.language, name, value, math.nan if usual is None else usual)
         return tell_value(feature, value, self.language, self._on)
 
 
