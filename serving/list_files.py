@@ -34,7 +34,21 @@ def write_list(found: AtRiskList, path: Path) -> Path:
         return write_atomically(path, lambda temporary: _write_parquet(found, temporary))
     if path.suffix == ".csv":
         return write_atomically(path, lambda temporary: _write_csv(found, temporary))
-    raise CorredorError(f"{path}: a list is written as .csv or .parquet. Give it one of these endings.")
+    raise _unknown_ending(path)
+
+
+def check_ending(path: Path) -> None:
+    """Check that a list can be written under a name, before it is made.
+
+    Raises:
+        CorredorError: the name ends in neither .csv nor .parquet.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise _unknown_ending(path)
+
+
+def _unknown_ending(path: Path) -> CorredorError:
+    return CorredorError(f"{path}: a list is written as .csv or .parquet. Give it one of these endings.")
 
 
 def harmless(text: str) -> str:

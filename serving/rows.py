@@ -7,7 +7,8 @@ tell (whose worth is given, when the data begin) is told by the rows, and found 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +24,12 @@ from features.streams import NULL
 from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.config import Config
 from training.labels import eligible
-from training.principality import principals
+from training.principality import finds_staples, principals, users_of_items, widest_items
 from training.scoring import BOTH_QUESTIONS, CHUNK, Explained, Scores, score, standings
 from training.sentences import told_by
 from training.worth import worth_facts
 
 REASONS = 3
-SAFE_COLUMNS = 64
-"""Of the features of a chunk that are written to a file, how many are made into Arrow at a time."""
 
 
 def _reason_fields(prefix: str) -> list[pa.Field]:
@@ -111,7 +110,7 @@ def score_rows(
         config: the workspace's configuration.
         as_of_us: the moment of the list, µs UTC; nothing known at or after it is looked at.
         staples: those found in the whole company, where the rule of principality counts some that are not
-            named (`training.principality.finds_staples`) and the histories are a part of it.
+            named (`staples_of`) and the histories are a part of it; by default found in these histories.
     """
     chunks = [c.rows for c in score_chunks(bundle, histories, config, as_of_us, staples=staples)]
     return pa.Table.from_batches(chunks, SCHEMA).combine_chunks().to_batches()[0] if chunks else _nobody()
@@ -127,9 +126,26 @@ def score_chunks(
     size: int = CHUNK,
 ) -> Iterator[ScoredChunk]:
     """Yield what `score_rows` returns, some customers at a time, with their features."""
+    if staples is None:
+        staples = staples_of(bundle, [histories], config, as_of_us)
     for low in range(0, histories.n_customers, size):
         part = histories.between(low, min(low + size, histories.n_customers))
         yield _chunk(bundle, part, config, as_of_us, staples)
+
+
+def staples_of(
+    bundle: Bundle, parts: Iterable[Histories], config: Config, as_of_us: int
+) -> tuple[str, ...] | None:
+    """Return the staples that all parts of the company together show; None where nothing asks for them.
+
+    Only where a rule counts staples that nobody named are the parts looked at.
+    """
+    if PRINCIPALITY not in bundle.predictors or not finds_staples(config):
+        return None
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(users_of_items(part, config, min(bundle.window.first_as_of, as_of_us)))
+    return widest_items(counts)
 
 
 def _nobody() -> pa.RecordBatch:

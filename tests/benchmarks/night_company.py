@@ -1,4 +1,4 @@
-"""A generated company for the benchmark of the night: a log of any length, and a model of the frozen recipe."""
+"""A generated company for the benchmark of the night: a log of any length, a model of the frozen recipe."""
 
 from __future__ import annotations
 
