@@ -45,6 +45,11 @@ def said(n_bytes: float) -> str:
     return f"{n_bytes / (1 << 30):.1f} GB" if n_bytes >= 1 << 30 else f"{n_bytes / (1 << 20):.0f} MB"
 
 
+def rows_that_fit(limit: int) -> int:
+    """Return how many touchpoints can be read and scored at once within so many bytes."""
+    return max(limit - LIBRARIES, 0) // READ_ROW
+
+
 def check_fits(config: Config, limit: int) -> None:
     """Check, before anything is read, that the files of a workspace can be held in so many bytes.
 

@@ -26,6 +26,9 @@ from features.digest import digest_of
 from features.durable import write_atomically
 from features.errors import CorredorError
 from features.histories import Histories
+from features.ingested import Store
+from features.ingesting import MOST_BUCKETS
+from serving.memory import rows_that_fit, said
 from serving.rows import SCHEMA, ScoredChunk, score_chunks, staples_of
 from training.bundle import Bundle, installed_versions
 from training.config import Config
@@ -35,6 +38,8 @@ Tell = Callable[[float, str], None]
 """`tell(done, note)`: the share of the work that is done, 0 to 1, and how it goes in words."""
 PART = 16 * CHUNK
 """Customers of a part of histories in memory."""
+TOGETHER = 1_500_000
+"""Touchpoints that buckets are read together up to: more would take memory and save nothing."""
 
 
 class Parts(Protocol):
@@ -83,6 +88,55 @@ class InMemory:
         """Return a stretch of the customers; nothing is copied."""
         low = part * self.size
         return self.histories.between(low, min(low + self.size, self.histories.n_customers))
+
+
+@dataclass(frozen=True)
+class InBuckets:
+    """The buckets of an ingested workspace, some at a time."""
+
+    store: Store
+    groups: Sequence[range]
+    unit: str = "touchpoints"
+
+    @classmethod
+    def of(cls, store: Store, limit: int | None = None) -> InBuckets:
+        """Return the buckets in groups that fit in so many bytes.
+
+        Raises:
+            CorredorError: a bucket alone does not.
+        """
+        room = 2**62 if limit is None else rows_that_fit(limit)
+        rows = store.rows
+        if max(rows) > room:
+            more = len(rows)
+            while max(rows) * len(rows) / more > room and more < MOST_BUCKETS:
+                more *= 2
+            raise CorredorError(
+                f"--memory {said(limit or 0)}: the largest of the {len(rows)} buckets has {max(rows):,} "
+                f"touchpoints, and {room:,} fit. Run `corredor ingest --anew --buckets {more}`."
+            )
+        groups, low = [], 0
+        for bucket in range(len(rows) + 1):
+            full = bucket == len(rows) or sum(rows[low : bucket + 1]) > min(room, TOGETHER)
+            if full and bucket > low:
+                groups.append(range(low, bucket))
+                low = bucket
+        return cls(store, groups)
+
+    @property
+    def digest(self) -> str:
+        """What tells the store and its grouping from any others."""
+        return f"{self.store.digest}/{list(self.groups)}"
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Touchpoints of each group."""
+        rows = self.store.rows
+        return [sum(rows[bucket] for bucket in group) for group in self.groups]
+
+    def read(self, part: int) -> Histories:
+        """Return the histories of a group of buckets."""
+        return self.store.histories(self.groups[part])
 
 
 @contextmanager

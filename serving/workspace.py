@@ -10,11 +10,13 @@ import numpy as np
 
 from features.clock import US_PER_DAY, as_of_us, days_to_us, local_date, local_days
 from features.contract import Tables
-from features.errors import CorredorError
+from features.errors import CorredorError, unknown_name
 from features.histories import Histories, build_histories
+from features.ingested import Store, read_manifest
+from features.ingesting import check_fresh
 from features.sources import load_tables
 from serving.memory import bytes_of, check_fits
-from serving.nightly import InMemory, Parts
+from serving.nightly import InBuckets, InMemory, Parts
 from training.config import Config, load_config
 
 
@@ -81,15 +83,36 @@ def chosen_day(date: str | None, last_us: int, config: Config) -> int:
     return moment
 
 
+STORE = Path(".corredor") / "ingested"
+"""Where a workspace keeps its sources by bucket, once they are ingested."""
+
+
 def open_workspace(path: Path) -> Workspace:
-    """Load a workspace's configuration and its sources.
+    """Load a workspace's configuration and its sources, as ingested if they are, else the files themselves.
 
     Raises:
-        CorredorError: something is missing or unusable; the message names it and the fix.
+        CorredorError: something is missing or unusable, or files came that are not ingested yet; the
+            message names it and the fix.
     """
     config = load_config(path)
-    tables = load_tables(config, config.folder)
+    store = open_store(config)
+    tables = load_tables(config, config.folder) if store is None else store.everything()
     return Workspace(config, tables, build_histories(tables.tables))
+
+
+def open_store(config: Config) -> Store | None:
+    """Return what a workspace has ingested; None when it has not.
+
+    Raises:
+        CorredorError: a file or query of the sources is not as it was ingested.
+    """
+    folder = config.folder / STORE
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    store = Store(folder, manifest)
+    check_fresh(config, config.folder, store)
+    return store
 
 
 def open_night(path: Path, memory: str | None = None) -> Night:
@@ -104,8 +127,28 @@ def open_night(path: Path, memory: str | None = None) -> Night:
     """
     config = load_config(path)
     limit = None if memory is None else bytes_of(memory)
+    store = open_store(config)
+    if store is not None:
+        check_named(store, config)
+        return Night(config, InBuckets.of(store, limit), store.span()[1])
     if limit is not None:
         check_fits(config, limit)
     tables = load_tables(config, config.folder)
     histories = build_histories(tables.tables)
     return Night(config, InMemory(histories), histories.span()[1])
+
+
+def check_named(store: Store, config: Config) -> None:
+    """Check that the kinds and products that a configuration names are in a store.
+
+    Raises:
+        CorredorError: one is not.
+    """
+    for names, table, what in (
+        ((*config.churn.kinds, *config.principality.kinds), "touchpoints", "kind of touchpoint in the data"),
+        (config.churn.products, "relationships", "product in relationships"),
+    ):
+        known = store.names(table)
+        for name in names:
+            if name not in known and known:
+                raise unknown_name(what, name, known)

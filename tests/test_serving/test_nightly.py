@@ -5,15 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
 from features.digest import digest_of
 from features.errors import CorredorError
+from features.histories import build_histories
+from features.ingested import Store, read_manifest
+from features.ingesting import ingest
+from features.sources import load_tables
+from serving import nightly
 from serving.batch import at_risk_list, rank, write_list
-from serving.memory import bytes_of, check_fits
-from serving.nightly import InMemory, scored
+from serving.memory import LIBRARIES, READ_ROW, bytes_of, check_fits
+from serving.nightly import InBuckets, InMemory, scored
 from tests.test_training.shop import AS_OF, DAY, shop_config, to_histories, trained_shop
 
 KILLED = """
@@ -97,6 +103,39 @@ def test_parts_of_another_day_or_of_other_data_are_not_taken_and_removed(bundle,
     assert len(first | other_day | other_data) == 3
 
 
+@pytest.mark.parametrize("together", [1, 3_000, 10**9])
+def test_an_ingested_company_gives_the_list_that_memory_makes(bundle, tmp_path, monkeypatch, together):
+    config, store = ingested(tmp_path)
+    monkeypatch.setattr(nightly, "TOGETHER", together)
+    parts = InBuckets.of(store)
+    assert len(parts.sizes) == {1: 8, 3_000: 4, 10**9: 1}[together]
+    assert sum(parts.sizes) == len(trained_shop().rows)
+    histories = build_histories(load_tables(config, tmp_path).tables)
+    whole = at_risk_list(bundle, histories, config, AS_OF, everyone=True)
+    expected = write_list(whole, tmp_path / "whole.parquet").read_bytes()
+    assert night(bundle, config, parts, tmp_path / "buckets.parquet") == expected
+
+
+def test_buckets_that_the_memory_does_not_hold_are_refused_with_the_number_that_it_does(tmp_path):
+    _, store = ingested(tmp_path)
+    room = LIBRARIES + 1_000 * READ_ROW
+    assert max(store.rows) > 1_000
+    with pytest.raises(CorredorError, match="and 1,000 fit. Run `corredor ingest --anew --buckets 16`"):
+        InBuckets.of(store, room)
+    assert max(InBuckets.of(store, LIBRARIES + 3_000 * READ_ROW).sizes) <= 3_000
+
+
+def ingested(folder):
+    columns = {"occurred_at": pa.timestamp("us", tz="UTC"), "amount": pa.float64()}
+    names = ["customer_id", "occurred_at", "kind", "channel", "touchpoint_id", "item", "amount"]
+    rows = trained_shop().rows
+    table = pa.table({n: pa.array([r.get(n) for r in rows], columns.get(n, pa.string())) for n in names})
+    pq.write_table(table, folder / "sales.parquet")
+    config = shop_config(folder, files={"sales": {"path": "sales.parquet"}})
+    ingest(config, folder, folder / "store", buckets=8)
+    return config, Store(folder / "store", read_manifest(folder / "store"))
+
+
 def test_two_runs_do_not_write_the_same_list_at_once(bundle, config, tmp_path):
     work = tmp_path / ".list.csv.parts"
     work.mkdir()
@@ -145,8 +184,6 @@ def test_sources_that_the_memory_does_not_hold_are_refused_before_they_are_read(
 
 
 def _touchpoints(folder):
-    import pyarrow as pa
-
     ids = [r["customer_id"] for r in trained_shop().rows]
     pq.write_table(pa.table({"customer_id": ids[:4000]}), folder / "sales.parquet")
     return folder / "sales.parquet"
