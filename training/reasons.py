@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from training.calibration import Calibrator
 
@@ -41,10 +42,9 @@ def roll_up(contributions: Floats, moment_of_feature: Ints, n_moments: int) -> F
     >>> roll_up(np.array([[0.5, -0.25, 1.0]]), np.array([0, 1, 0]), 2)
     array([[ 1.5 , -0.25]])
     """
-    n, features = contributions.shape
-    place = (np.arange(n)[:, None] * n_moments + moment_of_feature[None, :features]).ravel()
-    sums = np.bincount(place, weights=contributions.ravel(), minlength=n * n_moments)
-    return np.asarray(sums, np.float64).reshape(n, n_moments)
+    sums = np.zeros((len(contributions), n_moments))
+    _add_up(np.asarray(contributions, np.float64), moment_of_feature, sums)
+    return sums
 
 
 def top_moments(
@@ -67,19 +67,61 @@ def top_moments(
     """
     n = len(moments)
     k = min(k, moments.shape[1])
-    weight = np.abs(moments) if side == "both" else -moments
-    chosen = np.argsort(-weight, axis=1, kind="stable")[:, :k]
-    contribution = np.take_along_axis(moments, chosen, axis=1)
-    feature = np.empty((n, k), np.int64)
-    for j in range(k):
-        inside = moment_of_feature[None, :] == chosen[:, j, None]
-        push = np.where(inside, contributions * np.where(contribution[:, j, None] < 0, -1.0, 1.0), -np.inf)
-        enough = push.max(axis=1, keepdims=True) / 2
-        known_push = np.where(known, push, -np.inf)
-        tellable = np.where((known_push >= enough).any(axis=1, keepdims=True), known_push, push)
-        feature[:, j] = (tellable >= enough).argmax(axis=1)
+    chosen, feature = np.zeros((n, k), np.int64), np.zeros((n, k), np.int64)
+    contribution = np.zeros((n, k))
+    members = np.argsort(moment_of_feature, kind="stable")
+    begins = np.searchsorted(moment_of_feature[members], np.arange(moments.shape[1] + 1))
+    _choose(contributions, moments, known, members, begins, side == "both", chosen, contribution, feature)
     without = calibrator.apply((raw[:, None] - contribution).ravel()).reshape(n, k)
     return TopMoments(chosen, feature, contribution, without)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_up(contributions: Floats, moment_of_feature: Ints, sums: Floats) -> None:
+    for row in range(contributions.shape[0]):
+        for f in range(contributions.shape[1]):
+            sums[row, moment_of_feature[f]] += contributions[row, f]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _choose(
+    contributions: Floats,
+    moments: Floats,
+    known: npt.NDArray[np.bool_],
+    members: Ints,
+    begins: Ints,
+    both: bool,
+    chosen: Ints,
+    contribution: Floats,
+    feature: Ints,
+) -> None:
+    """Choose the top moments of each row, and the feature of each to tell it by, into the last three."""
+    n_moments, k = moments.shape[1], chosen.shape[1]
+    weight = np.empty(n_moments)
+    for row in range(moments.shape[0]):
+        for m in range(n_moments):
+            weight[m] = abs(moments[row, m]) if both else -moments[row, m]
+        for j in range(k):
+            best = 0
+            for m in range(1, n_moments):
+                if weight[m] > weight[best]:
+                    best = m
+            weight[best] = -np.inf
+            chosen[row, j], contribution[row, j] = best, moments[row, best]
+            sign = -1.0 if moments[row, best] < 0 else 1.0
+            most = -np.inf
+            for i in range(begins[best], begins[best + 1]):
+                most = max(most, contributions[row, members[i]] * sign)
+            first, first_known = -1, -1
+            for i in range(begins[best], begins[best + 1]):
+                f = members[i]
+                if contributions[row, f] * sign >= most / 2:
+                    if first < 0:
+                        first = f
+                    if known[row, f]:
+                        first_known = f
+                        break
+            feature[row, j] = first if first_known < 0 else first_known
 
 
 def global_moments(

@@ -203,19 +203,34 @@ def _tell(
 
 
 def _silence(bundle: Bundle, group: str, silence: float, usual: float) -> Words:
+    name = silent_kind(bundle, group)
+    return Words(*(silence_in(language, name, silence, usual) for language in LANGUAGES))
+
+
+def silent_kind(bundle: Bundle, group: str) -> Words:
+    """Return what a moment of silence is silent of, as people call it."""
     vocabulary = bundle.fitted.context.vocabulary
     kind = next((k for k in vocabulary.facts if slug(k) == group), None)
-    name = kind_words(kind, vocabulary) if kind else Words("contact", "contacto")
+    return Words(*kind_words(kind, vocabulary)) if kind else Words("contact", "contacto")
+
+
+def silence_in(language: Language, name: Words, silence: float, usual: float) -> str:
+    """Return a silence of so many days and what is usual (NaN: not known) in one language."""
     days = math.floor(silence)
-    en = f"No {name.en} for {number(days, 'en')} {'day' if days == 1 else 'days'}"
-    es = f"Sin {name.es} desde hace {number(days, 'es')} {'día' if days == 1 else 'días'}"
+    if language == "en":
+        told = f"No {name.en} for {number(days, 'en')} {'day' if days == 1 else 'days'}"
+        if days == 0:
+            told = f"The last {name.en} was less than a day ago"
+        return told if math.isnan(usual) else f"{told}, against a usual gap of {number(usual, 'en')}"
+    told = f"Sin {name.es} desde hace {number(days, 'es')} {'día' if days == 1 else 'días'}"
     if days == 0:
-        en = f"The last {name.en} was less than a day ago"
-        es = f"Hace menos de un día de la última vez: {name.es}"
-    if math.isnan(usual):
-        return Words(en, es)
-    gap_en, gap_es = number(usual, "en"), number(usual, "es")
-    return Words(f"{en}, against a usual gap of {gap_en}", f"{es}; lo habitual son {gap_es}")
+        told = f"Hace menos de un día de la última vez: {name.es}"
+    return told if math.isnan(usual) else f"{told}; lo habitual son {number(usual, 'es')}"
+
+
+def tell_value(feature: Feature, value: float, language: Language, on: AsOf | None = None) -> str:
+    """Return a feature's sentence with a known value in it, in one language (see `tell_feature`)."""
+    return _fill(feature, value, language, on)
 
 
 def _fill(feature: Feature, value: float, language: Language, on: AsOf | None) -> str:
