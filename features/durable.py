@@ -31,13 +31,13 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], object], *, m
         else:
             temporary.write_bytes(content)
         temporary.chmod(mode)
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync(path.parent)
+    sync(path.parent)
     return path
 
 
@@ -46,7 +46,7 @@ def write_text(path: Path, text: str, *, mode: int = 0o644) -> Path:
     return write_atomically(path, text.encode(), mode=mode)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have the system write a file or a folder through to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

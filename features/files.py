@@ -224,13 +224,14 @@ def _without_copies(paths: list[Path]) -> tuple[list[Path], list[int]]:
     copies: dict[Path, int] = {}
     for path in paths:
         alike = sizes[path.stat().st_size]
-        content: object = path if len(alike) == 1 else _digest(path)
+        content: object = path if len(alike) == 1 else file_digest(path)
         original = first.setdefault(content, path)
         copies[original] = copies.get(original, -1) + 1
     return list(copies), list(copies.values())
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from features.commitments import LOCK_MEASURES, NEVER, held_changes, lock_changes
 from features.errors import CorredorError
+from features.ledger import Ledger
 from features.streams import NULL, Ints, Stream, build_stream, empty_stream, encode, scaled
 from features.wallets import wallet_builder
 
@@ -42,45 +43,18 @@ ALWAYS = -(2**61)
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """The rows of a table as they were given, sorted by customer: what labels and reports read.
-
-    Times are µs UTC (NULL where unknown), numbers float64, flags 1/0/-1 (unknown), texts objects.
-    """
-
-    offsets: Ints
-    columns: Mapping[str, npt.NDArray[Any]]
-    known_at: Ints
-
-    def keep(self, mask: npt.NDArray[np.bool_]) -> Ledger:
-        """Return the ledger with the rows of a mask only."""
-        before = np.concatenate([[0], np.cumsum(mask)])
-        columns = {name: c[mask] for name, c in self.columns.items()}
-        return Ledger(before[self.offsets], columns, self.known_at[mask])
-
-    def select(self, customers: Ints) -> Ledger:
-        """Return the ledger of some customers, in the order given."""
-        lengths = np.diff(self.offsets)[customers]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][customers] - offsets[:-1], lengths)
-        return Ledger(offsets, {n: c[rows] for n, c in self.columns.items()}, self.known_at[rows])
-
-    def customer_of_rows(self) -> Ints:
-        """Return each row's customer position."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-
-@dataclass(frozen=True)
 class Histories:
     """Every customer's dated facts. Customers are in the byte order of their ids.
 
     `streams` always has `touchpoints`; others are there when their table was given. `ledgers` holds
-    the other tables' rows as given.
+    the other tables' rows as given. Those of a part of the company (`partial`: a bucket, a partition, a call)
+    need not name every kind of contact or product that the configuration does.
     """
 
     customer_ids: pa.Array
     streams: Mapping[str, Stream]
     ledgers: Mapping[str, Ledger]
+    partial: bool = False
 
     @property
     def n_customers(self) -> int:
@@ -119,6 +93,16 @@ class Histories:
             self.customer_ids.take(pa.array(chosen)),
             {n: s.select(chosen) for n, s in self.streams.items()},
             {n: rows.select(chosen) for n, rows in self.ledgers.items()},
+            self.partial,
+        )
+
+    def between(self, low: int, high: int) -> Histories:
+        """Return the histories of customers [low, high), as a view: nothing is copied."""
+        return Histories(
+            self.customer_ids[low:high],
+            {n: s.between(low, high) for n, s in self.streams.items()},
+            {n: rows.between(low, high) for n, rows in self.ledgers.items()},
+            self.partial,
         )
 
     def position(self, ids: Sequence[str]) -> Ints:
@@ -198,7 +182,8 @@ def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 def _texts(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
     if name not in table.column_names:
         return pa.nulls(table.num_rows, pa.string())
-    return table.column(name).cast(pa.string())
+    column = table.column(name)
+    return column if pa.types.is_dictionary(column.type) else column.cast(pa.string())
 
 
 def _touchpoints(table: pa.Table, customer: Ints, n: int, compact: bool) -> Stream:

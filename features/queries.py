@@ -111,6 +111,21 @@ def sql_with_rows(query: Query, lined: Set[str]) -> str | None:
         return None
 
 
+def goes_row_by_row(query: Query, lined: Set[str]) -> bool:
+    """Return whether each row of one relation gives its own rows, so that new rows can be asked for alone.
+
+    So it is where a query only projects and filters: no grouping, DISTINCT, windows, subqueries, joins,
+    unions, WITH parts or LIMIT.
+    """
+    if len(query.relations) != 1 or query.tree["type"] != "SELECT_NODE":
+        return False
+    table = query.tree["from_table"]
+    alone = table["type"] == "BASE_TABLE" and not table.get("sample") and not _cte_names(query.tree)
+    plain = not [m for m in query.tree["modifiers"] if m["type"] != "ORDER_MODIFIER"]
+    whole = any(n.get("class") in ("WINDOW", "SUBQUERY") for n in _nodes(query.tree))
+    return alone and plain and not whole and sql_with_rows(query, lined) is not None
+
+
 def one_line(error: Exception) -> str:
     """Return a message of DuckDB in one line, without values of the data."""
     message = str(error).split("\n\n")[0].split("\nLINE ")[0].split("Candidate functions")[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,16 +59,59 @@ def load_tables(settings: DataSettings, folder: Path, *, extracted_us: int | Non
         CorredorError: a source, file or database cannot be read, a query may not be run, a column is
             missing or unknown, or no row is left of a table.
     """
-    folder = Path(folder).resolve()
     zone = settings.project.zone
     until = now_us() if extracted_us is None else extracted_us
-    queries = _queries(settings)
+    queries = read_queries(settings)
+    tables: dict[str, pa.Table] = {}
+    intake: dict[str, Intake] = {}
+    with open_sources(settings, folder, queries) as opened:
+        for name, query in queries.items():
+            answer = Answer(CONTRACT[name], query, opened.files, opened.quarantine)
+            tables[name], intake[name] = answer.load(opened.session, zone, until)
+    checked = check_tables(tables)
+    read = opened.files.items()
+    return Tables(
+        checked.tables,
+        intake,
+        newest_moment(tables),
+        {", ".join(f.paths) if name.startswith("__") else name: f.intake for name, f in read},
+        opened.quarantine.table(),
+    )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The sources that some queries read, in a session in which they can be run."""
+
+    session: Any
+    files: Mapping[str, LoadedFiles]
+    quarantine: Quarantine
+
+
+@contextmanager
+def open_sources(
+    settings: DataSettings,
+    folder: Path,
+    queries: Mapping[str, Query],
+    *,
+    chosen: Mapping[str, Sequence[Path]] | None = None,
+) -> Iterator[Opened]:
+    """Open the files and databases that queries name, and none else.
+
+    Args:
+        settings: the configuration.
+        folder: the workspace.
+        queries: by table.
+        chosen: name of a source of files, in lower case -> which of its files to read; by default all.
+    """
+    folder, zone = Path(folder).resolve(), settings.project.zone
     wanted = frozenset().union(*(query.relations for query in queries.values()))
-    folders = _folders(settings, folder)
+    folders = readable_folders(settings, folder)
     quarantine = Quarantine()
     files: dict[str, LoadedFiles] = {}
-    for name, (source, patterns) in _file_sources(settings, queries).items():
+    for name, (source, patterns) in file_sources(settings, queries).items():
         if name.lower() in wanted:
+            some = (chosen or {}).get(name.lower())
             files[name.lower()] = load_files(
                 name,
                 source,
@@ -76,7 +120,7 @@ def load_tables(settings: DataSettings, folder: Path, *, extracted_us: int | Non
                 folders=folders,
                 zone=zone,
                 quarantine=quarantine,
-                patterns=patterns,
+                patterns=patterns if some is None else [str(path) for path in some],
             )
     relations: dict[str, pa.Table | str] = {name: loaded.relation for name, loaded in files.items()}
     for name, database in settings.databases.items():
@@ -84,54 +128,51 @@ def load_tables(settings: DataSettings, folder: Path, *, extracted_us: int | Non
         if asked:
             read = load_database(name, database, asked, folder=folder, folders=folders)
             relations |= {table.lower(): rows for table, rows in read.items()}
-    tables: dict[str, pa.Table] = {}
-    intake: dict[str, Intake] = {}
     with locked_session(relations, folders=folders, timezone=settings.project.timezone) as session:
-        for name, query in queries.items():
-            answer = _Answer(CONTRACT[name], query, files, quarantine)
-            tables[name], intake[name] = answer.load(session, zone, until)
-    checked = check_tables(tables)
-    return Tables(
-        checked.tables,
-        intake,
-        newest_moment(tables),
-        {", ".join(f.paths) if name.startswith("__") else name: f.intake for name, f in files.items()},
-        quarantine.table(),
-    )
+        yield Opened(session, files, quarantine)
 
 
-@dataclass(frozen=True)
-class _Answer:
+@dataclass
+class Answer:
     """One query, and the table that its answer becomes."""
 
     contract: TableContract
     query: Query
     files: Mapping[str, LoadedFiles]
     quarantine: Quarantine
+    rows: int = 0
+    """Rows that the query has given so far."""
+    aside: int = 0
+    """Rows of these that broke the contract."""
+
+    def checked(self, session: Any, zone: ZoneInfo, until: int) -> Iterator[tuple[pa.Table, Any]]:
+        """Run the query; yield the rows that keep the contract, a million at a time, and their places.
+
+        The first part has no rows, and the columns. Places are int64[2, n]: the file's row, the answer's.
+        """
+        columns: list[str] = []
+        for batch in self._batches(session):
+            plain, place = _without_place(batch)
+            if not columns:
+                columns = plain.column_names
+                self._check_names(columns)
+            plain = plain.rename_columns([self._canonical(column) for column in plain.column_names])
+            checked, problems = conform(plain, self.contract, zone=zone, until=until)
+            numbers = np.arange(self.rows, self.rows + len(plain))
+            bad = self._put_aside(plain, place, numbers, problems)
+            self.aside += int(bad.sum())
+            self.rows += len(plain)
+            good = checked.filter(pa.array(~bad)) if bad.any() else checked
+            yield good, np.stack([place, numbers])[:, ~bad]
 
     def load(self, session: Any, zone: ZoneInfo, until: int) -> tuple[pa.Table, Intake]:
         """Run the query; return the rows that count, and what became of the others."""
         name = self.contract.name
-        parts: list[pa.Table] = []
-        places: list[Any] = []
-        rows = aside = 0
-        for batch in self._batches(session):
-            plain, place = _without_place(batch)
-            if not parts:
-                self._check_names(plain.column_names)
-            plain = plain.rename_columns([self._canonical(column) for column in plain.column_names])
-            checked, problems = conform(plain, self.contract, zone=zone, until=until)
-            bad = self._put_aside(plain, place, np.arange(rows, rows + len(plain)), problems)
-            aside += int(bad.sum())
-            rows += len(plain)
-            good = pa.array(~bad)
-            parts.append(checked.filter(good) if bad.any() else checked)
-            places.append(np.stack([place, np.arange(rows - len(plain), rows)])[:, ~bad])
+        parts, places = zip(*self.checked(session, zone, until), strict=True)
         table = pa.concat_tables(parts)
         place = np.concatenate(places, axis=1)
         told = tell_duplicates(table, self.contract)
-        contradicting = self._put_aside(table, place[0], place[1], told.aside)
-        aside += int(contradicting.sum())
+        self.aside += int(self._put_aside(table, place[0], place[1], told.aside).sum())
         kept = int(told.kept.sum())
         lost = [self.files[f] for f in self.query.relations if f in self.files]
         reasons = Counter(self.quarantine.reasons(name))
@@ -140,13 +181,13 @@ class _Answer:
         before = sum(loaded.intake.quarantined for loaded in lost)
         copied = sum(loaded.intake.duplicates for loaded in lost)
         intake = Intake(
-            rows + before + copied,
+            self.rows + before + copied,
             kept,
-            rows - kept - aside + copied,
-            aside + before,
+            self.rows - kept - self.aside + copied,
+            self.aside + before,
             dict(reasons.most_common()),
         )
-        if not kept and (aside or name == "touchpoints"):
+        if not kept and (self.aside or name == "touchpoints"):
             why = f": {next(iter(reasons))}" if reasons else ""
             raise CorredorError(f"{self.query.where}: no row is left of {intake.rows:,}{why}.")
         return (table if kept == len(table) else table.filter(pa.array(told.kept))), intake
@@ -213,7 +254,7 @@ def _without_place(batch: pa.Table) -> tuple[pa.Table, Any]:
     return batch.drop_columns([ROW]), place
 
 
-def _queries(settings: DataSettings) -> dict[str, Query]:
+def read_queries(settings: DataSettings) -> dict[str, Query]:
     """Return the checked queries, in the order of the contract."""
     declared = [*settings.files, *(t for d in settings.databases.values() for t in d.tables)]
     for name in declared:
@@ -239,7 +280,7 @@ def _queries(settings: DataSettings) -> dict[str, Query]:
     return queries
 
 
-def _file_sources(
+def file_sources(
     settings: DataSettings, queries: Mapping[str, Query]
 ) -> dict[str, tuple[FileSource, tuple[str, ...]]]:
     """Return the declared files, and those that queries name in a read_parquet, with their paths."""
@@ -252,7 +293,7 @@ def _file_sources(
     return sources
 
 
-def _folders(settings: DataSettings, folder: Path) -> tuple[Path, ...]:
+def readable_folders(settings: DataSettings, folder: Path) -> tuple[Path, ...]:
     """Return the folders that may be read, resolved."""
     folders = [folder]
     for name in settings.project.data_folders:

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from features.clock import US_PER_DAY, local_date
-from features.durable import write_atomically
 from features.errors import CorredorError
 from features.histories import Histories
 from features.profile import LIFECYCLE
+from features.streams import NULL
 from serving import standing as standings_told
-from serving.two_way import principal_today
-from training.bundle import CHURN, PRINCIPALITY, Bundle
+from serving.list_files import FORMULA_STARTS, csv_rows, harmless, write_list
+from serving.rows import REASONS, lifecycle_codes, score_rows
+from training.bundle import PRINCIPALITY, Bundle
 from training.config import Config
 from training.drift import TwoWay, ends_of, forecast
 from training.labels import eligible
-from training.scoring import BANDS, BOTH_QUESTIONS, Scores, score, standings
-from training.telling import tell_reasons
-from training.worth import WorthSource, worth_per_year
+from training.scoring import BANDS, standings
+from training.sentences import Sentences, ToldBy
+from training.worth import WorthFacts, WorthSource, worth_of
 
 Order = Literal["value", "risk"]
-REASONS = 3
 CHUNK = 4096
 RISK_BINS = 40
 MOST_NAMED = 200
 """Hostages whose commitment ends who are named in the summary; the file has all of them."""
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 GONE = "left"
-_SPECIAL = re.compile(r'[",\r\n]')
 
 BASIC = pa.schema(
     [
@@ -78,37 +75,35 @@ probability of silent drift, and what speaks against being the main provider."""
 class AtRiskList:
     """The customers of a list in order of rank, and what is said of them together.
 
-    The rows themselves are made chunk by chunk, by `batches`.
+    The rows are told in words chunk by chunk, by `batches`.
     """
 
     bundle: Bundle
-    histories: Histories
     config: Config
     as_of_us: int
-    customers: npt.NDArray[np.int64]
-    """Positions in the histories, the first to call first."""
-    churn_probability: npt.NDArray[np.float64]
+    rows: pa.Table
+    """Of all customers: numbers, as `serving.rows.score_rows` gives them, in any order."""
+    order: npt.NDArray[np.int64]
+    """Positions in `rows`, the first to call first."""
     value: npt.NDArray[np.float64]
-    active: npt.NDArray[np.bool_]
-    quarter_before: npt.NDArray[np.int8]
-    """Each one's quarter a step of the panel earlier, -1 for who was not with us then."""
+    """Worth per year of each listed customer, NaN where not known."""
     value_source: WorthSource
     summary: dict[str, Any]
     """Of all customers with us at `as_of`, listed or not: how many, how many will leave, worth at stake."""
-    principal_today: npt.NDArray[np.int8] | None = None
-    """1, 0 or -1 (not known) for each row; None where principality is not asked."""
+    two_way: bool = False
+    """Whether principality is asked."""
 
     @property
     def schema(self) -> pa.Schema:
         """The columns of the list."""
-        if self.principal_today is None:
+        if not self.two_way:
             return BASIC
         fields = [pa.field(name, kind) for name, kind in PRINCIPAL_COLUMNS]
         place = BASIC.get_field_index("as_of")
         return pa.schema([*list(BASIC)[:place], *fields, *list(BASIC)[place:]])
 
     def __len__(self) -> int:
-        return len(self.customers)
+        return len(self.order)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows, with the moments behind each, in order of rank."""
@@ -121,69 +116,74 @@ class AtRiskList:
         parts = [self._batch(low, min(low + CHUNK, n)) for low in range(0, n, CHUNK)]
         return pa.Table.from_batches(parts, self.schema)
 
+    @cached_property
+    def _sentences(self) -> Sentences:
+        return Sentences(self.bundle, self.as_of_us, self.config.project.language)
+
     def _batch(self, low: int, high: int) -> pa.RecordBatch:
-        chosen, active = self.customers[low:high], self.active[low:high]
-        explain = BOTH_QUESTIONS if self.principal_today is not None else {CHURN: BOTH_QUESTIONS[CHURN]}
-        scores = score(self.bundle, self.histories, self.as_of_us, chosen, reasons=REASONS, explain=explain)
-        told = [tell_reasons(self.bundle, scores, element) for element in range(high - low)]
-        language = self.config.project.language
-        n = high - low
-        value = self.value[low:high]
+        n, zone = high - low, self.config.project.zone
+        taken = self.rows.take(pa.array(self.order[low:high])).combine_chunks()
+        rows = numbers_of(taken)
+        active, value = rows["active"], self.value[low:high]
+        probability = rows["churn_probability"]
         columns: dict[str, Any] = {
-            **standings_told.columns(
-                scores.standing,
-                self.quarter_before[low:high],
-                active,
-                self.as_of_us,
-                self.config.project.zone,
-            ),
+            **standings_told.columns(rows, self.as_of_us, zone),
             "rank": np.arange(low + 1, high + 1),
-            "customer_id": self.histories.customer_ids.take(pa.array(chosen)),
-            "churn_probability": scores.churn_probability,
-            "risk": [BANDS[b] for b in scores.band],
-            "principality_probability": scores.principality_probability,
+            "customer_id": taken["customer_id"],
+            "churn_probability": probability,
+            "risk": standings_told.named(BANDS, rows["band"]),
+            "principality_probability": rows["principality_probability"],
             "value": np.round(value, 2),
-            "value_at_risk": np.round(value * scores.churn_probability, 2),
-            "value_source": [self.value_source] * n,
-            "lifecycle_stage": np.where(active, lifecycle_stages(self.bundle, scores.X), GONE),
-            "as_of": [local_date(self.as_of_us, self.config.project.zone)] * n,
-            "model_version": [self.bundle.version] * n,
+            "value_at_risk": np.round(value * probability, 2),
+            "value_source": pa.repeat(self.value_source, n),
+            "lifecycle_stage": standings_told.named(
+                (*LIFECYCLE, GONE), np.where(active, rows["lifecycle_stage"], len(LIFECYCLE))
+            ),
+            "as_of": pa.repeat(local_date(self.as_of_us, zone), n),
+            "model_version": pa.repeat(self.bundle.version, n),
+            **_reasons("", "risk_without", rows, self._sentences),
         }
-        for k in range(REASONS):
-            of_rank = [t[k] if k < len(t) else None for t in told]
-            columns[f"moment_{k + 1}"] = [r and getattr(r.label, language) for r in of_rank]
-            columns[f"reason_{k + 1}"] = [r and getattr(r.sentence, language) for r in of_rank]
-            columns[f"risk_without_{k + 1}"] = [r and r.risk_without for r in of_rank]
-        if self.principal_today is not None:
-            columns |= self._principality(scores, self.principal_today[low:high])
+        if self.two_way:
+            ends = ends_of(probability, rows["principality_probability"])
+            picture = TwoWay(rows["principal_today"], ends)
+            columns |= {
+                "principal_today": standings_told.named(("no", "yes"), rows["principal_today"]),
+                "likely": picture.way,
+                "drift_probability": picture.drift,
+                **_reasons("principality_", "principality_without", rows, self._sentences),
+            }
         arrays = []
         for field in self.schema:
             column = columns[field.name]
-            arrays.append(
-                pa.nulls(n, field.type) if column is None else pa.array(column, field.type, from_pandas=True)
-            )
+            if isinstance(column, pa.ChunkedArray):
+                column = column.combine_chunks()
+            if not isinstance(column, pa.Array):
+                column = pa.array(column, field.type, from_pandas=True)
+            arrays.append(column)
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _principality(self, scores: Scores, today: npt.NDArray[np.int8]) -> dict[str, Any]:
-        """Return the columns of the two-way picture, with what speaks against being the main provider."""
-        language = self.config.project.language
-        ends = ends_of(scores.churn_probability, scores.probability(PRINCIPALITY))
-        picture = TwoWay(today, ends)
-        against = [
-            [r for r in tell_reasons(self.bundle, scores, element, PRINCIPALITY) if r.contribution < 0]
-            for element in range(len(scores))
-        ]
-        columns: dict[str, Any] = {
-            "principal_today": [{1: "yes", 0: "no"}.get(state) for state in today.tolist()],
-            "likely": picture.way,
-            "drift_probability": picture.drift,
-        }
-        for k in range(REASONS):
-            of_rank = [t[k] if k < len(t) else None for t in against]
-            columns[f"principality_moment_{k + 1}"] = [r and getattr(r.label, language) for r in of_rank]
-            columns[f"principality_reason_{k + 1}"] = [r and getattr(r.sentence, language) for r in of_rank]
-            columns[f"principality_without_{k + 1}"] = [r and r.risk_without for r in of_rank]
-        return columns
+
+def numbers_of(rows: pa.Table) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of `score_rows` that are numbers and flags as arrays, by name."""
+    return {
+        field.name: rows[field.name].to_numpy()
+        for field in rows.schema
+        if not (pa.types.is_string(field.type) or pa.types.is_list(field.type))
+    }
+
+
+def _reasons(
+    prefix: str, without: str, rows: dict[str, npt.NDArray[Any]], sentences: Sentences
+) -> dict[str, Any]:
+    """Return a question's moments, their sentences, and the probability without each."""
+    columns: dict[str, Any] = {}
+    for k in range(1, REASONS + 1):
+        moment = rows[f"{prefix}moment_{k}"]
+        by = ToldBy(*(rows[f"{prefix}{what}_{k}"] for what in ("feature", "value", "usual")))
+        columns[f"{prefix}moment_{k}"] = standings_told.named(sentences.labels, moment)
+        columns[f"{prefix}reason_{k}"] = sentences.of(moment, by)
+        columns[f"{without}_{k}"] = rows[f"{prefix}without_{k}"]
+    return columns
 
 
 def at_risk_list(
@@ -211,38 +211,64 @@ def at_risk_list(
     Raises:
         CorredorError: nothing was known by then.
     """
-    known = _known(histories, as_of_us)
+    rows = pa.Table.from_batches([score_rows(bundle, histories, config, as_of_us)])
+    return rank(rows, bundle, config, as_of_us, everyone=everyone, top=top, order=order)
+
+
+def rank(
+    rows: pa.Table,
+    bundle: Bundle,
+    config: Config,
+    as_of_us: int,
+    *,
+    everyone: bool = False,
+    top: int | None = None,
+    order: Order = "value",
+) -> AtRiskList:
+    """Return the list that the rows of all customers make, in whatever order and parts they come.
+
+    Args:
+        rows: of `serving.rows.score_rows`, each customer once.
+        bundle: the model that scored them.
+        config: the workspace's configuration.
+        as_of_us: the moment that they were scored at, µs UTC.
+        everyone: list every known customer (see `at_risk_list`).
+        top: at most so many rows.
+        order: `value` for value at risk, `risk` for probability.
+
+    Raises:
+        CorredorError: nothing was known of anyone by then.
+    """
+    by_id = _in_order_of_ids(rows)
+    whole = {name: column[by_id] for name, column in numbers_of(rows).items()}
+    facts = WorthFacts(*(whole[name] for name in ("worth_given", "spent_active", "spent", "first_at")))
+    worth, source = worth_of(facts, config, as_of_us)
+    known = whole["known"]
     if not known.any():
         raise CorredorError(
             f"nothing is known of any customer before {local_date(as_of_us, config.project.zone)}. "
-            f"The touchpoints run from {_span(histories, config)}: choose a later --as-of."
+            f"The touchpoints run from {_span(whole, config)}: choose a later --as-of."
         )
-    positions = np.flatnonzero(known)
-    scores = score(bundle, histories, as_of_us, positions)
-    active = eligible(histories, config, as_of_us)[positions]
-    worth, source = worth_per_year(histories, config, as_of_us)
-    value = worth[positions]
-    probability = scores.churn_probability
+    places = by_id[known]
+    whole = {name: column[known] for name, column in whole.items()}
+    value, probability, active = worth[known], whole["churn_probability"], whole["active"]
     stake = probability * value
     by = probability if order == "risk" or source == "none" else np.nan_to_num(stake, nan=-1.0)
-    listed = np.ones(len(positions), bool) if everyone else active & (scores.band > 0)
-    ids = np.asarray(histories.customer_ids.take(pa.array(positions)).to_pylist(), object)
-    ranked = [i for i in np.lexsort((np.arange(len(ids)), -probability, -by, ~active)) if listed[i]]
-    chosen = np.asarray(ranked[:top], np.int64)
-    before = quarters_before(bundle, histories, config, as_of_us, positions)
-    window = config.churn.gap_days + config.churn.horizon_days
-    freed = standings_told.freed_hostages(scores.standing, active, window)
-    principal = scores.principality_probability
+    listed = np.ones(len(places), bool) if everyone else active & (whole["band"] > 0)
+    candidates = np.flatnonzero(listed)
+    ranked = np.lexsort((-probability[candidates], -by[candidates], ~active[candidates]))
+    chosen = candidates[ranked[:top]]  # the sort is stable: who is level comes in the order of ids
+    principal = whole["principality_probability"] if PRINCIPALITY in bundle.predictors else None
     asked = principal is not None and config.principality.rule != "none"
-    today = two_way = None
+    two_way = None
     if asked:
-        today = principal_today(bundle, histories, config, as_of_us)[positions]
-        ends = ends_of(probability[active], scores.probability(PRINCIPALITY)[active])
-        two_way = forecast(TwoWay(today[active], ends), value[active])
+        ends = ends_of(probability[active], whole["principality_probability"][active])
+        two_way = forecast(TwoWay(whole["principal_today"][active], ends), value[active])
+    strange = pc.unique(pc.list_flatten(rows["unseen_kinds"])).to_pylist()
     summary = {
         "customers": int(active.sum()),
         "expected_leavers": float(probability[active].sum()),
-        "high_risk": int((active & (scores.band == 2)).sum()),
+        "high_risk": int((active & (whole["band"] == 2)).sum()),
         "listed": int(listed.sum()),
         "value": _total(value[active]),
         "value_at_risk": _total(stake[active]),
@@ -251,39 +277,50 @@ def at_risk_list(
         else float(((1 - probability) * principal)[active].sum()),
         "two_way": two_way,
         "risks": np.histogram(probability[active], bins=RISK_BINS, range=(0.0, 1.0))[0].tolist(),
-        "unseen_kinds": list(scores.unseen_kinds),
-        "quarters": {
-            "since": local_date(as_of_us - config.training.step_days * US_PER_DAY, config.project.zone),
-            **standings_told.quarters_summary(scores.standing, before, active, value, stake),
-            "freed_hostages": [
-                {
-                    "customer_id": str(ids[i]),
-                    "uncommitted_on": standings_told.date_in(
-                        as_of_us, float(scores.standing.next_end_days[i]), config.project.zone
-                    ),
-                    "churn_probability": float(probability[i]),
-                    "value": None if np.isnan(value[i]) else float(value[i]),
-                    "satisfaction": round(float(scores.standing.satisfaction[i]), 1),
-                }
-                for i in freed[:MOST_NAMED].tolist()
-            ],
-            "freed_hostages_total": len(freed),
-        },
+        "unseen_kinds": sorted(strange),
+        "quarters": _quarters(rows, places, whole, value, stake, config, as_of_us),
     }
-    return AtRiskList(
-        bundle,
-        histories,
-        config,
-        as_of_us,
-        positions[chosen],
-        probability[chosen],
-        value[chosen],
-        active[chosen],
-        before[chosen],
-        source,
-        summary,
-        None if today is None else today[chosen],
-    )
+    return AtRiskList(bundle, config, as_of_us, rows, places[chosen], value[chosen], source, summary, asked)
+
+
+def _quarters(
+    rows: pa.Table,
+    places: npt.NDArray[np.int64],
+    whole: dict[str, npt.NDArray[Any]],
+    value: npt.NDArray[np.float64],
+    stake: npt.NDArray[np.float64],
+    config: Config,
+    as_of_us: int,
+) -> dict[str, Any]:
+    """Return what the summary says of the quarters: how many stand where, who moved, who will be free."""
+    zone = config.project.zone
+    window = config.churn.gap_days + config.churn.horizon_days
+    freed = standings_told.freed_hostages(whole, window)
+    named_ones = freed[:MOST_NAMED]
+    ids = rows["customer_id"].take(pa.array(places[named_ones])).to_pylist()
+    return {
+        "since": local_date(as_of_us - config.training.step_days * US_PER_DAY, zone),
+        **standings_told.quarters_summary(whole, value, stake),
+        "freed_hostages": [
+            {
+                "customer_id": customer,
+                "uncommitted_on": standings_told.date_in(as_of_us, float(whole["next_end_days"][i]), zone),
+                "churn_probability": float(whole["churn_probability"][i]),
+                "value": None if np.isnan(value[i]) else float(value[i]),
+                "satisfaction": round(float(whole["satisfaction"][i]), 1),
+            }
+            for customer, i in zip(ids, named_ones.tolist(), strict=True)
+        ],
+        "freed_hostages_total": len(freed),
+    }
+
+
+def _in_order_of_ids(rows: pa.Table) -> npt.NDArray[np.int64]:
+    """Return the positions of rows in the byte order of their customers' ids."""
+    ids = rows["customer_id"]
+    if len(ids) < 2 or pc.all(pc.less(ids[:-1].combine_chunks(), ids[1:].combine_chunks())).as_py():
+        return np.arange(len(ids))
+    return np.asarray(pc.array_sort_indices(ids.combine_chunks()).to_numpy(), np.int64)
 
 
 def quarters_before(
@@ -300,86 +337,30 @@ def quarters_before(
     return np.where(here, quarter, -1).astype(np.int8)
 
 
-def write_list(found: AtRiskList, path: Path) -> Path:
-    """Write a list as CSV or Parquet, by the ending of its name: whole or not at all.
-
-    In CSV a text that a spreadsheet would run as a formula, or that begins with an apostrophe, gets
-    an apostrophe in front; numbers stay as they are. To read an id back, drop one leading apostrophe.
-
-    Raises:
-        CorredorError: the name ends in something else.
-    """
-    if path.suffix == ".parquet":
-        return write_atomically(path, lambda temporary: _write_parquet(found, temporary))
-    if path.suffix == ".csv":
-        return write_atomically(path, lambda temporary: _write_csv(found, temporary))
-    raise CorredorError(f"{path}: a list is written as .csv or .parquet. Give it one of these endings.")
-
-
 def lifecycle_stages(bundle: Bundle, X: npt.NDArray[np.float32] | None) -> npt.NDArray[np.object_]:
     """Return the lifecycle stage of each row of features."""
-    names = bundle.fitted.names
-    if X is None or "lifecycle_stage" not in names:
-        return np.full(0 if X is None else len(X), None, object)
-    number = np.nan_to_num(X[:, names.index("lifecycle_stage")], nan=len(LIFECYCLE) - 1).astype(np.int64)
-    return np.array(LIFECYCLE, object)[np.clip(number, 0, len(LIFECYCLE) - 1)]
-
-
-def harmless(text: str) -> str:
-    r"""Return text as a CSV cell that no spreadsheet takes for a formula.
-
-    >>> harmless("=1+1"), harmless("-5"), harmless("'quoted"), harmless("007")
-    ("'=1+1", "'-5", "''quoted", '007')
-    """
-    return "'" + text if text.startswith((*FORMULA_STARTS, "'")) else text
-
-
-def _write_csv(found: AtRiskList, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(csv_rows([found.schema.names]))
-        for batch in found.batches():
-            columns = [
-                _cells(column, field.type) for column, field in zip(batch.columns, found.schema, strict=True)
-            ]
-            file.write(csv_rows(zip(*columns, strict=True)))
-
-
-def csv_rows(rows: Iterable[Sequence[str]]) -> str:
-    r"""Return rows of cells as CSV text, quoted where needed.
-
-    >>> csv_rows([["a", 'b "c", d', "e\r"]])
-    'a,"b ""c"", d","e\r"\n'
-    """
-    return "".join(",".join(map(_quoted, row)) + "\n" for row in rows)
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if _SPECIAL.search(cell) else cell
-
-
-def _cells(column: pa.Array, kind: pa.DataType) -> list[str]:
-    if pa.types.is_string(kind):
-        return ["" if v is None else harmless(v) for v in column.to_pylist()]
-    return ["" if v is None else repr(v) for v in column.to_pylist()]
-
-
-def _write_parquet(found: AtRiskList, path: Path) -> None:
-    with pq.ParquetWriter(path, found.schema, compression="zstd") as writer:
-        for batch in found.batches():
-            writer.write_batch(batch)
-
-
-def _known(histories: Histories, as_of_us: int) -> npt.NDArray[np.bool_]:
-    """Return which customers have a touchpoint known before `as_of`."""
-    stream = histories.touchpoints
-    before = np.concatenate([[0], np.cumsum(stream.known_at() < as_of_us)])
-    return np.diff(before[stream.offsets]) > 0
+    codes = np.full(0, -1) if X is None else lifecycle_codes(bundle, X)
+    return np.array([*LIFECYCLE, None], object)[codes]
 
 
 def _total(values: npt.NDArray[np.float64]) -> float | None:
     return None if np.isnan(values).all() else float(np.nansum(values))
 
 
-def _span(histories: Histories, config: Config) -> str:
-    first, last = histories.span()
-    return f"{local_date(first, config.project.zone)} to {local_date(last, config.project.zone)}"
+def _span(whole: dict[str, npt.NDArray[Any]], config: Config) -> str:
+    first, last = (whole[name][whole[name] != NULL] for name in ("first_at", "last_at"))
+    ends = (int(first.min()), int(last.max())) if len(first) else (0, 0)
+    return " to ".join(local_date(at, config.project.zone) for at in ends)
+
+
+__all__ = [
+    "FORMULA_STARTS",
+    "AtRiskList",
+    "at_risk_list",
+    "csv_rows",
+    "harmless",
+    "lifecycle_stages",
+    "quarters_before",
+    "rank",
+    "write_list",
+]

@@ -23,7 +23,7 @@ app = typer.Typer(
 START, DATA, LEARN, USE = "Start", "Data", "Learn", "Use"
 for panel, verbs in (
     (START, (workspace.init, workspace.demo, workspace.simulate)),
-    (DATA, (data.check, data.features)),
+    (DATA, (data.check, data.ingest, data.features)),
     (LEARN, (learning.train, learning.backtest, learning.promote)),
     (USE, (use.score, use.explain, use.report, corridor.corridor, use.serve)),
 ):

@@ -17,6 +17,10 @@ Advance = Callable[..., None]
 """`advance(done, note="")`: the share of a step that is done, 0 to 1, and what it is at."""
 
 
+SECONDS_BETWEEN_LINES = 10.0
+"""How often a long step tells how far it is, where no person looks at a bar."""
+
+
 @contextlib.contextmanager
 def steps(*, quiet: bool = False) -> Iterator[Callable[[str], contextlib.AbstractContextManager[Advance]]]:
     """Open a place for named steps on stderr: bars where a person looks, one line each elsewhere.
@@ -155,8 +159,15 @@ def _silent(title: str) -> Iterator[Advance]:
 
 @contextlib.contextmanager
 def _recorded(title: str) -> Iterator[Advance]:
-    started = time.perf_counter()
-    yield lambda done, note="": None
+    started = said = time.perf_counter()
+
+    def advance(done: float, told: str = "") -> None:
+        nonlocal said
+        if told and time.perf_counter() - said >= SECONDS_BETWEEN_LINES:
+            said = time.perf_counter()
+            note(f"  {title}: {percent(done, 0)}, {told}")
+
+    yield advance
     note(f"  {title} ({time.perf_counter() - started:.1f} s)")
 
 

@@ -132,7 +132,7 @@ class Scorer:
             today: list[int | None] = [None] * len(chosen)
             if asked:
                 some = histories if everyone else histories.select(chosen)
-                today = principal_today(self.bundle, some, config, as_of, whole=False).tolist()
+                today = principal_today(self.bundle, some, config, as_of).tolist()
             for element, customer in enumerate(chosen.tolist()):
                 answers[customer] = scored_customer(
                     self.bundle, histories, scores, element, readings[customer], told, today[element]

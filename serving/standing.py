@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,39 +37,45 @@ FIELDS = (
 """Columns of the list that tell of it."""
 
 
-def columns(
-    standing: Standing,
-    before: npt.NDArray[np.int8],
-    active: npt.NDArray[np.bool_],
-    as_of_us: int,
-    zone: ZoneInfo,
-) -> dict[str, list[Any]]:
+def columns(rows: Mapping[str, npt.NDArray[Any]], as_of_us: int, zone: ZoneInfo) -> dict[str, Any]:
     """Return the columns `FIELDS` of some customers.
 
     Args:
-        standing: of each of them.
-        before: their quarter a step earlier, -1 where they were not with us.
-        active: who is with us.
+        rows: their numbers, as `serving.rows.SCHEMA` names them.
         as_of_us: the moment, µs UTC.
         zone: of the dates.
     """
-    ends = zip(standing.next_end_days.tolist(), standing.last_end_days.tolist(), strict=True)
-    dates = [[date_in(as_of_us, days, zone) for days in of] for of in ends]
-    here = active.tolist()
-    found: dict[str, list[Any]] = {
-        "quarter": [QUARTERS[q] if yes else None for q, yes in zip(standing.quarter, here, strict=True)],
-        "quarter_before": [QUARTERS[q] if q >= 0 else None for q in before],
-        "satisfaction": np.round(standing.satisfaction, 2).tolist(),
-        "satisfaction_source": [PROVENANCES[s] for s in standing.satisfaction_source],
-        "hostage_probability": np.where(active, standing.hostage, np.nan).tolist(),
-        "uncommitted_on": [first for first, _ in dates],
-        "all_uncommitted_on": [last for _, last in dates],
+    here = rows["active"]
+    found: dict[str, Any] = {
+        "quarter": named(QUARTERS, np.where(here, rows["quarter"], -1)),
+        "quarter_before": named(QUARTERS, rows["quarter_before"]),
+        "satisfaction": np.round(rows["satisfaction"], 2),
+        "satisfaction_source": named(PROVENANCES, rows["satisfaction_source"]),
+        "hostage_probability": np.where(here, rows["hostage_probability"], np.nan),
+        "uncommitted_on": _dates(rows["next_end_days"], as_of_us, zone),
+        "all_uncommitted_on": _dates(rows["last_end_days"], as_of_us, zone),
     }
-    for c, cost in enumerate(COSTS):
-        found[f"{cost}_cost"] = np.round(standing.indices[:, c], 1).tolist()
-        found[f"{cost}_cost_source"] = [PROVENANCES[p] for p in standing.provenance[:, c]]
-        found[f"{cost}_cost_coverage"] = np.round(standing.coverage[:, c], 3).tolist()
+    for cost in COSTS:
+        found[f"{cost}_cost"] = np.round(rows[f"{cost}_cost"].astype(np.float64), 1)
+        found[f"{cost}_cost_source"] = named(PROVENANCES, rows[f"{cost}_cost_source"])
+        found[f"{cost}_cost_coverage"] = np.round(rows[f"{cost}_cost_coverage"].astype(np.float64), 3)
     return found
+
+
+def named(names: Sequence[str], codes: npt.NDArray[Any]) -> pa.Array:
+    """Return the names of codes as text, null for -1.
+
+    >>> named(("low", "high"), np.array([1, -1, 0])).to_pylist()
+    ['high', None, 'low']
+    """
+    return pa.array([*names, None], pa.string()).take(pa.array(np.where(codes < 0, len(names), codes)))
+
+
+def _dates(days: npt.NDArray[np.float32], as_of_us: int, zone: ZoneInfo) -> pa.Array:
+    """Return the local date of so many days after a moment, null where they are not known."""
+    different, place = np.unique(days, return_inverse=True)
+    dates = [date_in(as_of_us, float(d), zone) for d in different]
+    return pa.array(dates, pa.string()).take(pa.array(place))
 
 
 def date_in(as_of_us: int, days: float, zone: ZoneInfo) -> str | None:
@@ -165,32 +172,39 @@ def told_standing(
 
 
 def quarters_summary(
-    standing: Standing,
-    before: npt.NDArray[np.int8],
-    active: npt.NDArray[np.bool_],
+    rows: Mapping[str, npt.NDArray[Any]],
     worth: npt.NDArray[np.float64],
     stake: npt.NDArray[np.float64],
 ) -> dict[str, Any]:
-    """Return how many stand in each quarter, their worth, who moved from where, and what holds them."""
+    """Return how many stand in each quarter, their worth, who moved from where, and what holds them.
+
+    Args:
+        rows: numbers of all known customers, as `serving.rows.SCHEMA` names them.
+        worth: of each per year, NaN where not known.
+        stake: what of it is at risk.
+    """
+    active, quarter = rows["active"], rows["quarter"]
     counts = {}
     for q, name in enumerate(QUARTERS):
-        who = active & (standing.quarter == q)
+        who = active & (quarter == q)
         counts[name] = {
             "customers": int(who.sum()),
             "value": float(np.nansum(worth[who])),
             "value_at_risk": float(np.nansum(stake[who])),
         }
-    moves = movement(before[active], standing.quarter[active], worth[active])
+    moves = movement(rows["quarter_before"][active], quarter[active], worth[active])
     costs = {}
-    for c, cost in enumerate(COSTS):
-        index, sources = standing.indices[active, c], standing.provenance[active, c]
+    for cost in COSTS:
+        index = rows[f"{cost}_cost"][active].astype(np.float64)
+        coverage = rows[f"{cost}_cost_coverage"][active].astype(np.float64)
+        sources = rows[f"{cost}_cost_source"][active]
         known = index[~np.isnan(index)]
         costs[cost] = {
             "mean": float(known.mean()) if len(known) else None,
-            "coverage": float(standing.coverage[active, c].mean()) if len(index) else 0.0,
+            "coverage": float(coverage.mean()) if len(index) else 0.0,
             **{name: int((sources == p).sum()) for p, name in enumerate(PROVENANCES)},
         }
-    estimated = int((active & (standing.satisfaction_source == 1)).sum())
+    estimated = int((active & (rows["satisfaction_source"] == 1)).sum())
     return {
         "counts": counts,
         "movement": moves,
@@ -199,13 +213,12 @@ def quarters_summary(
     }
 
 
-def freed_hostages(
-    standing: Standing, active: npt.NDArray[np.bool_], horizon_days: int
-) -> npt.NDArray[np.int64]:
+def freed_hostages(rows: Mapping[str, npt.NDArray[Any]], horizon_days: int) -> npt.NDArray[np.int64]:
     """Return the hostages with us of whom a commitment ends within the horizon, the first to end first."""
-    soon = np.nan_to_num(standing.next_end_days, nan=np.inf) <= horizon_days
-    who = np.flatnonzero(active & (standing.quarter == HOSTAGE) & soon)
-    return who[np.lexsort((-standing.hostage[who], standing.next_end_days[who]))]
+    ends = rows["next_end_days"]
+    soon = np.nan_to_num(ends, nan=np.inf) <= horizon_days
+    who = np.flatnonzero(rows["active"] & (rows["quarter"] == HOSTAGE) & soon)
+    return who[np.lexsort((-rows["hostage_probability"][who], ends[who]))]
 
 
 def _plain(value: Any) -> float | None:

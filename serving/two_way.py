@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.errors import CorredorError
 from features.histories import Histories
 from serving.page import Words, heads
 from training.bundle import PRINCIPALITY, Bundle
@@ -29,23 +30,37 @@ def joins(bundle: Bundle, config: Config) -> bool:
     return PRINCIPALITY in bundle.predictors and config.principality.rule != "none"
 
 
-def principal_today(
-    bundle: Bundle, histories: Histories, config: Config, as_of_us: int, *, whole: bool = True
-) -> States:
+def principal_today(bundle: Bundle, histories: Histories, config: Config, as_of_us: int) -> States:
     """Return what we are to each customer on the day: 1 the main provider, 0 another is, -1 not known.
 
     Args:
         bundle: the model, which knows the staples that were fitted.
-        histories: what is known.
+        histories: what is known; of a part of the company (`partial`), what the rule reads and they lack is
+            not known.
         config: the configuration.
         as_of_us: the moment, µs UTC.
-        whole: False for the customers of a call: what the rule reads and they lack is not known.
 
     Raises:
-        CorredorError: what the rule reads is missing from whole data.
+        CorredorError: what the rule reads is missing from whole data, or from the model.
     """
+    if not histories.partial:
+        check_staples(bundle, config)
     before = min(bundle.window.first_as_of, as_of_us)
-    return principals(histories, config, as_of_us, before, staples=bundle.staples, whole=whole).value
+    return principals(histories, config, as_of_us, before, staples=bundle.staples).value
+
+
+def check_staples(bundle: Bundle, config: Config) -> None:
+    """Check that the model knows the staples that the rule of principality counts, if it counts some.
+
+    Raises:
+        CorredorError: it does not, and none are named.
+    """
+    rule = config.principality
+    if rule.rule == "usage" and rule.min_items and not rule.staples and not bundle.staples:
+        raise CorredorError(
+            f"[principality] min_items counts staples, and model {bundle.version} was trained without any. "
+            "Train again, name them in `staples`, or set min_items = 0."
+        )
 
 
 def told_two_way(

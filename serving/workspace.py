@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from features.clock import US_PER_DAY, as_of_us, days_to_us, local_date, local_days
 from features.contract import Tables
-from features.errors import CorredorError
+from features.errors import CorredorError, unknown_name
 from features.histories import Histories, build_histories
+from features.ingested import Store, read_manifest
+from features.ingesting import check_fresh
 from features.sources import load_tables
+from serving.memory import bytes_of, check_fits
+from serving.nightly import InBuckets, InMemory, Parts
 from training.config import Config, load_config
 
 
@@ -25,11 +31,7 @@ class Workspace:
     @cached_property
     def tomorrow_us(self) -> int:
         """The first midnight after everything that the data hold: the as_of of "now"."""
-        import numpy as np
-
-        zone = self.config.project.zone
-        day = int(local_days(np.array([self.histories.span()[1]]), zone)[0])
-        return int(days_to_us(np.array([day + 1]), zone)[0])
+        return day_after(self.histories.span()[1], self.config)
 
     def as_of(self, date: str | None) -> int:
         """Return a date of the command line as a moment (µs UTC); without one, the day after the data.
@@ -37,26 +39,116 @@ class Workspace:
         Raises:
             CorredorError: it is not a date, or is more than a day after the data end.
         """
-        if date is None:
-            return self.tomorrow_us
-        moment = as_of_us(date, self.config.project.zone)
-        late = (moment - self.tomorrow_us) / US_PER_DAY
-        if late > self.config.churn.active_days:
-            last = local_date(self.histories.span()[1], self.config.project.zone)
-            raise CorredorError(
-                f"--as-of {date} is {late:.0f} days after the last touchpoint ({last}), so everyone would "
-                "seem to "
-                "have left. Load newer data, or choose an earlier day."
-            )
-        return moment
+        return chosen_day(date, self.histories.span()[1], self.config)
+
+
+@dataclass(frozen=True)
+class Night:
+    """A workspace opened for scoring everyone: its configuration, and the company in parts."""
+
+    config: Config
+    parts: Parts
+    last_us: int
+    """The last moment of the touchpoints, µs UTC."""
+
+    def as_of(self, date: str | None) -> int:
+        """Return the moment of the list (see `Workspace.as_of`)."""
+        return chosen_day(date, self.last_us, self.config)
+
+
+def day_after(last_us: int, config: Config) -> int:
+    """Return the first midnight after a moment, in the project's zone."""
+    zone = config.project.zone
+    day = int(local_days(np.array([last_us]), zone)[0])
+    return int(days_to_us(np.array([day + 1]), zone)[0])
+
+
+def chosen_day(date: str | None, last_us: int, config: Config) -> int:
+    """Return a date of the command line as a moment (µs UTC); without one, the day after the data.
+
+    Raises:
+        CorredorError: it is not a date, or too long after the last touchpoint.
+    """
+    tomorrow = day_after(last_us, config)
+    if date is None:
+        return tomorrow
+    moment = as_of_us(date, config.project.zone)
+    late = (moment - tomorrow) / US_PER_DAY
+    if late > config.churn.active_days:
+        last = local_date(last_us, config.project.zone)
+        raise CorredorError(
+            f"--as-of {date} is {late:.0f} days after the last touchpoint ({last}), so everyone would "
+            "seem to have left. Load newer data, or choose an earlier day."
+        )
+    return moment
+
+
+STORE = Path(".corredor") / "ingested"
+"""Where a workspace keeps its sources by bucket, once they are ingested."""
 
 
 def open_workspace(path: Path) -> Workspace:
-    """Load a workspace's configuration and its sources.
+    """Load a workspace's configuration and its sources, as ingested if they are, else the files themselves.
 
     Raises:
-        CorredorError: something is missing or unusable; the message names it and the fix.
+        CorredorError: something is missing or unusable, or files came that are not ingested yet; the
+            message names it and the fix.
     """
     config = load_config(path)
-    tables = load_tables(config, config.folder)
+    store = open_store(config)
+    tables = load_tables(config, config.folder) if store is None else store.everything()
     return Workspace(config, tables, build_histories(tables.tables))
+
+
+def open_store(config: Config) -> Store | None:
+    """Return what a workspace has ingested; None when it has not.
+
+    Raises:
+        CorredorError: a file or query of the sources is not as it was ingested.
+    """
+    folder = config.folder / STORE
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    store = Store(folder, manifest)
+    check_fresh(config, config.folder, store)
+    return store
+
+
+def open_night(path: Path, memory: str | None = None) -> Night:
+    """Load a workspace's configuration, and its sources part by part where they are ingested.
+
+    Args:
+        path: the configuration.
+        memory: what the run may take, such as "2GB"; by default as much as it needs.
+
+    Raises:
+        CorredorError: something is missing or unusable, or the memory does not hold the sources.
+    """
+    config = load_config(path)
+    limit = None if memory is None else bytes_of(memory)
+    store = open_store(config)
+    if store is not None:
+        check_named(store, config)
+        return Night(config, InBuckets.of(store, limit), store.span()[1])
+    if limit is not None:
+        check_fits(config, limit)
+    tables = load_tables(config, config.folder)
+    histories = build_histories(tables.tables)
+    return Night(config, InMemory(histories), histories.span()[1])
+
+
+def check_named(store: Store, config: Config) -> None:
+    """Check that the kinds and products that a configuration names are in a store.
+
+    Raises:
+        CorredorError: one is not.
+    """
+    for names, table, what in (
+        ((*config.churn.kinds, *config.principality.kinds), "touchpoints", "kind of touchpoint in the data"),
+        (config.churn.products, "relationships", "product in relationships"),
+    ):
+        known = store.names(table)
+        for name in names:
+            if name not in known and known:
+                raise unknown_name(what, name, known)

@@ -227,13 +227,15 @@ class Fit:
         return self.pair.through(self.gate)
 
 
-def fit_question(panel: Panel, question: str, config: Config) -> Fit:
+def fit_question(panel: Panel, question: str, config: Config, recipe: Recipe | None = None) -> Fit:
     """Fit a question on a panel: judged on its newest dates, then fitted on all of them.
+
+    By the frozen recipe, if no other is given.
 
     Where there are no dates to judge on, the logistic's share is judged on the other half of the
     customers.
     """
-    recipe, window = recipe_of(config), window_us(config)
+    recipe, window = recipe or recipe_of(config), window_us(config)
     gate = Gate()
     split = hold_out(panel.dates, window)
     if split is not None:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from features.clock import US_PER_DAY, days_to_us, local_date, local_days
 from features.errors import CorredorError, unknown_name
-from features.histories import Histories, Ledger
+from features.histories import Histories
+from features.ledger import Ledger
 from features.streams import NULL
 from training.config import Config
 
@@ -108,8 +109,8 @@ def activity_rows(
     kinds = kinds or config.churn.kinds
     kind, direct = stream.fields.index("kind"), stream.fields.index("direct")
     names = {str(contact[kind]) for contact in stream.contacts}
-    for name in kinds if whole else ():
-        if name not in names and names:
+    for name in kinds:
+        if name not in names and names and not histories.partial:
             raise unknown_name("kind of touchpoint in the data", name, names)
 
     def counts(contact: tuple[str | None, ...]) -> bool:
@@ -147,7 +148,7 @@ def _relationships(histories: Histories, config: Config) -> Ledger:
     if config.churn.products:
         names = set(ledger.columns["product"].tolist())
         for name in config.churn.products:
-            if name not in names and names:
+            if name not in names and names and not histories.partial:
                 raise unknown_name("product in relationships", name, {str(n) for n in names})
     return ledger
 

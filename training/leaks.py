@@ -28,7 +28,8 @@ import numpy.typing as npt
 from scipy.stats import f as f_distribution
 from scipy.stats import norm
 
-from features.histories import ALWAYS, Histories, Ledger
+from features.histories import ALWAYS, Histories
+from features.ledger import Ledger
 from training.baselines import NO_PENALTY, behaviour
 from training.config import Config
 from training.labels import Bools, Ints, churn_labels, eligible

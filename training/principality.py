@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from features.clock import US_PER_DAY
 from features.errors import CorredorError
-from features.histories import Histories, Ledger
+from features.histories import Histories
+from features.ledger import Ledger
 from features.streams import NULL, Stream
 from features.wallets import number_answers, read_answers, row_shares
 from training.config import Config
@@ -57,7 +58,6 @@ def principals(
     staples_before: int,
     *,
     staples: Sequence[str] = (),
-    whole: bool = True,
 ) -> Labels:
     """Return for whom we are the main provider on the day itself, by what is known then.
 
@@ -71,13 +71,14 @@ def principals(
         as_of_us: the moment, µs UTC.
         staples_before: where staples that nobody names are fitted, if none are given.
         staples: those that were fitted earlier.
-        whole: False for the few customers of a call, which tells nothing of the company: what the rule
-            needs and they do not bring is not known (-1), where it is a mistake in whole data.
+
+    Histories of a part of the company (`partial`) tell nothing of the whole: what the rule needs and they do
+    not bring is not known (-1), where it is a mistake in whole data.
 
     Raises:
         CorredorError: what the rule reads is missing from whole data.
     """
-    rule = config.principality
+    rule, whole = config.principality, not histories.partial
     if rule.rule == "usage":
         if whole and (rule.staples or not staples):
             staples = staples_of(histories, config, min(staples_before, as_of_us))
@@ -85,7 +86,7 @@ def principals(
         if rule.min_items and not staples and not whole:
             return _not_known(histories, config)
         low = as_of_us - config.churn.horizon_days * US_PER_DAY
-        return _usage(histories, config, low, as_of_us, staples, as_of_us, whole=whole)
+        return _usage(histories, config, low, as_of_us, staples, as_of_us)
     back = config.churn.horizon_days * US_PER_DAY if rule.wallets == "all" else 2**62
     if not whole and _lacks(histories):
         return _not_known(histories, config)
@@ -131,11 +132,9 @@ def _usage(
     high: int,
     staples: Sequence[str],
     known_before: int | None,
-    *,
-    whole: bool = True,
 ) -> Labels:
     rule, n = config.principality, histories.n_customers
-    used = activity_rows(histories, config, rule.kinds or config.churn.kinds, whole=whole)
+    used = activity_rows(histories, config, rule.kinds or config.churn.kinds)
     stream = histories.touchpoints
     when, customer = stream.occurred_at.unpack(), stream.customer_of_rows()
     inside = used & (when >= low) & (when < high)

@@ -148,11 +148,12 @@ def standings(
 
     The same as the standing of their scores, from the features that it is read from alone.
     """
-    chosen = np.arange(histories.n_customers) if customers is None else np.asarray(customers, np.int64)
+    n = histories.n_customers if customers is None else len(customers)
     names, plan = bundle.standing_features
     parts = []
-    for low in range(0, max(len(chosen), 1), CHUNK):
-        some = histories.select(chosen[low : low + CHUNK])
+    for low in range(0, max(n, 1), CHUNK):
+        high = min(low + CHUNK, n)
+        some = histories.between(low, high) if customers is None else histories.select(customers[low:high])
         X = plan.run(some, np.array([as_of_us], np.int64))[:, 0]
         parts.append(standing_of(X, names, bundle.satisfaction, bundle.config.quarters))
     return join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -9,12 +10,29 @@ import numpy.typing as npt
 
 from features.clock import US_PER_DAY
 from features.histories import MEASURE_SCALES, Histories
-from features.streams import NULL
+from features.streams import NULL, Ints
 from training.config import Config
 from training.labels import activity_rows
 
 WorthSource = Literal["customers", "configured", "spend", "none"]
 YEAR_DAYS = 365
+
+
+@dataclass(frozen=True)
+class WorthFacts:
+    """What a worth is told from, one element per customer; of parts of the company, to be joined.
+
+    Sums are amounts of the last 365 days in millionths, NULL where no contact counts.
+    """
+
+    given: npt.NDArray[np.float64]
+    """The `value` of the customers table as last known; NaN where there is none."""
+    activity: Ints
+    """Of the contacts that count as activity."""
+    contacts: Ints
+    """Of all contacts."""
+    first: Ints
+    """The first moment of any touchpoint (µs UTC); NULL where there is none."""
 
 
 def worth_per_year(
@@ -27,45 +45,59 @@ def worth_per_year(
     data begin later): the amounts of the contacts that count as activity, or of all contacts when
     those carry none. Never below 0.
     """
+    return worth_of(worth_facts(histories, config, as_of_us), config, as_of_us)
+
+
+def worth_facts(histories: Histories, config: Config, as_of_us: int) -> WorthFacts:
+    """Return what is known before `as_of` of the worth of customers, of all of them or of a part."""
+    n, stream = histories.n_customers, histories.touchpoints
+    nothing = np.full(n, NULL)
+    occurred = stream.occurred_at.unpack()
+    first = nothing.copy()
+    some = np.flatnonzero(np.diff(stream.offsets))
+    first[some] = occurred[stream.offsets[some]]  # a customer's rows are in order of time
     given = _given(histories, as_of_us)
-    if given is not None and not np.isnan(given).all():
-        if config.value.annual is not None:
-            given = np.where(np.isnan(given), config.value.annual, given)
+    if "amount" not in stream.values:
+        return WorthFacts(given, nothing, nothing, first)
+    amount = stream.values["amount"].unpack()
+    begin = as_of_us - YEAR_DAYS * US_PER_DAY
+    counted = (amount != NULL) & (occurred >= begin) & (stream.known_at() < as_of_us)
+    sums = []
+    for rows in (counted & activity_rows(histories, config), counted):
+        total, number = (
+            np.diff(np.concatenate([[0], np.cumsum(what)])[stream.offsets])
+            for what in (np.where(rows, amount, 0), rows)
+        )
+        sums.append(np.where(number > 0, total, NULL))
+    return WorthFacts(given, sums[0], sums[1], first)
+
+
+def worth_of(facts: WorthFacts, config: Config, as_of_us: int) -> tuple[npt.NDArray[np.float64], WorthSource]:
+    """Return the worth per year that the facts of all customers tell (`worth_per_year`), and its source."""
+    given, annual = facts.given, config.value.annual
+    if not np.isnan(given).all():
+        if annual is not None:
+            given = np.where(np.isnan(given), annual, given)
         return np.maximum(given, 0.0), "customers"
-    if config.value.annual is not None:
-        return np.full(histories.n_customers, config.value.annual), "configured"
-    spend = _spend(histories, config, as_of_us)
-    if spend is None:
-        return np.full(histories.n_customers, np.nan), "none"
-    return spend, "spend"
+    if annual is not None:
+        return np.full(len(given), annual), "configured"
+    spent = facts.activity if (facts.activity != NULL).any() else facts.contacts
+    if not (spent != NULL).any():
+        return np.full(len(given), np.nan), "none"
+    total = np.where(spent == NULL, 0, spent)
+    first = int(facts.first[facts.first != NULL].min())
+    days = min((as_of_us - first) / US_PER_DAY, YEAR_DAYS)
+    return np.maximum(total / MEASURE_SCALES["amount"] * (YEAR_DAYS / max(days, 1.0)), 0.0), "spend"
 
 
-def _given(histories: Histories, as_of_us: int) -> npt.NDArray[np.float64] | None:
+def _given(histories: Histories, as_of_us: int) -> npt.NDArray[np.float64]:
     ledger = histories.ledgers.get("customers")
+    result = np.full(histories.n_customers, np.nan)
     if ledger is None or "value" not in ledger.columns:
-        return None
+        return result
     values = np.asarray(ledger.columns["value"], np.float64)
     known = (ledger.known_at < as_of_us) & ~np.isnan(values)
     customer, since = ledger.customer_of_rows()[known], ledger.known_at[known]
     order = np.lexsort((values[known], since, customer))
-    result = np.full(histories.n_customers, np.nan)
     result[customer[order]] = values[known][order]  # the last row of each customer stays
     return result
-
-
-def _spend(histories: Histories, config: Config, as_of_us: int) -> npt.NDArray[np.float64] | None:
-    stream = histories.touchpoints
-    if "amount" not in stream.values:
-        return None
-    occurred, amount = stream.occurred_at.unpack(), stream.values["amount"].unpack()
-    begin = as_of_us - YEAR_DAYS * US_PER_DAY
-    counted = (amount != NULL) & (occurred >= begin) & (stream.known_at() < as_of_us)
-    activity = counted & activity_rows(histories, config)
-    if activity.any():
-        counted = activity
-    elif not counted.any():
-        return None
-    before = np.concatenate([[0], np.cumsum(np.where(counted, amount, 0))])
-    total = np.diff(before[stream.offsets])
-    days = min((as_of_us - int(occurred.min())) / US_PER_DAY, YEAR_DAYS)
-    return np.maximum(total / MEASURE_SCALES["amount"] * (YEAR_DAYS / max(days, 1.0)), 0.0)

@@ -1,4 +1,4 @@
-"""The verbs that look at the data: check, features."""
+"""The verbs that look at the data, and take it in: check, ingest, features."""
 
 from __future__ import annotations
 
@@ -34,6 +34,40 @@ def check(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False, debug: D
     raise typer.Exit(0 if found.enough else 1)
 
 
+def ingest(
+    config: ConfigFile = DEFAULT_CONFIG,
+    buckets: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Parts to cut the company into; at first 64."),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Forget what was ingested before.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Take the sources in by bucket of customers: new files only; what is there already stays."""
+    from features.ingesting import ingest as take_in
+    from serving.console import say, say_json, steps
+    from serving.workspace import STORE
+    from training.config import load_config
+
+    settings = load_config(config)
+    store = settings.folder / STORE
+    with steps(quiet=as_json) as step, step("taking the sources in") as tell:
+        taken = take_in(settings, settings.folder, store, buckets=buckets, anew=anew, tell=tell)
+    counts = {
+        name: {"rows": sum(facts.buckets.values()) + facts.aside + facts.copies, "quarantined": facts.aside}
+        for name, facts in taken.tables.items()
+    }
+    if as_json:
+        say_json({"files": taken.files, "known": taken.known, "tables": counts, "whole": taken.whole})
+        return
+    say(f"{taken.files} new files, {taken.known} that were ingested before.")
+    for name, count in counts.items():
+        how = "told anew as a whole" if name in taken.whole else "added"
+        say(f"  {name}: {count['rows']:,} rows in, {count['quarantined']:,} of them quarantined; {how}")
+    say(f"In {store}: from now on every verb reads it. Duplicates count once over all ingests.")
+
+
 def features(
     config: ConfigFile = DEFAULT_CONFIG,
     build: Annotated[
@@ -44,7 +78,7 @@ def features(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """List the features: name, unit, what it says, the moment of truth it belongs to."""
+    """List the features: name, unit, what it says, its moment of truth, where its formula is from."""
     from features.errors import CorredorError
     from serving.catalog import feature_rows, write_features
     from serving.console import say, say_json, say_table, steps
@@ -69,8 +103,8 @@ def features(
         say_json(rows)
     else:
         say_table(
-            ("feature", "unit", "says", "moment of truth"),
-            [(r["name"], r["unit"], r["sentence"], r["moment"]) for r in rows],
-            wrap=("says", "moment of truth"),
+            ("feature", "unit", "says", "moment of truth", "source"),
+            [(r["name"], r["unit"], r["sentence"], r["moment"], r["source"] or "") for r in rows],
+            wrap=("says", "moment of truth", "source"),
         )
         say(f"{len(rows)} features.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -27,31 +28,46 @@ def score(
     by: Annotated[
         str, typer.Option(metavar="value|risk", help="Sorted by value at risk, or by risk.")
     ] = "value",
+    features_out: Annotated[
+        Path | None, typer.Option(help="A Parquet file for the features that customers were scored by.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What the run may take, such as 2GB.")
+    ] = None,
     model: Model = "champion",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """List who is at risk, the most at stake first, with the moments of truth behind it."""
     from features.errors import CorredorError
-    from serving.batch import at_risk_list, write_list
+    from serving.batch import rank, write_list
     from serving.commands.show import list_lines, show_list
     from serving.console import note, say, say_json, steps
-    from serving.workspace import open_workspace
+    from serving.list_files import check_ending
+    from serving.nightly import scored
+    from serving.workspace import open_night
     from training.registry import champion_bundle
 
     if by not in ("value", "risk"):
         raise CorredorError(f"--by {by}: sort by value or by risk.")
-    with steps(quiet=as_json) as step:
+    if out is not None:
+        check_ending(out)
+    with ExitStack() as held:
+        step = held.enter_context(steps(quiet=as_json))
         with step("reading the sources"):
-            workspace = open_workspace(config)
+            night = open_night(config, memory)
+            day = night.as_of(as_of)
         with step("opening the model"):
-            bundle = champion_bundle(workspace.config, model)
-        with step("scoring"):
-            found = at_risk_list(
+            bundle = champion_bundle(night.config, model)
+        with step("scoring") as tell:
+            rows = held.enter_context(
+                scored(bundle, night.parts, night.config, day, out=out, features_out=features_out, tell=tell)
+            )
+            found = rank(
+                rows,
                 bundle,
-                workspace.histories,
-                workspace.config,
-                workspace.as_of(as_of),
+                night.config,
+                day,
                 everyone=everyone,
                 top=top,
                 order="risk" if by == "risk" else "value",
@@ -59,14 +75,15 @@ def score(
         if out is not None:
             with step(f"writing {out}"):
                 write_list(found, out)
-    if found.summary["unseen_kinds"]:
-        note(f"kinds that the model has not seen count as other: {', '.join(found.summary['unseen_kinds'])}")
-    if as_json:
-        rows = found.table().to_pylist() if out is None else str(out)
-        say_json({"summary": found.summary, "list": rows})
-        return
-    show_list(found, rows=10 if out is not None else 20)
-    say(*list_lines(found, config, out))
+        if found.summary["unseen_kinds"]:
+            kinds = ", ".join(found.summary["unseen_kinds"])
+            note(f"kinds that the model has not seen count as other: {kinds}")
+        if as_json:
+            told = found.table().to_pylist() if out is None else str(out)
+            say_json({"summary": found.summary, "list": told})
+            return
+        show_list(found, rows=10 if out is not None else 20)
+        say(*list_lines(found, config, out))
 
 
 def explain(

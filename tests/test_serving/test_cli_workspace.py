@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import sys
 from datetime import UTC, datetime
 
@@ -140,9 +141,13 @@ def test_a_kind_that_is_not_in_the_data_is_not_enough_and_near_matches_are_told(
     assert "Did you mean purchase?" in err.splitlines()[-1]
 
 
-def test_features_are_listed_with_unit_sentence_and_moment(shop):
+def test_features_are_listed_with_unit_sentence_moment_and_source(shop):
     rows = json.loads(run_well(shop, "features", "--json"))
-    assert {"name", "unit", "sentence", "moment", "family"} == rows[0].keys()
+    assert {"name", "unit", "sentence", "moment", "family", "source"} == rows[0].keys()
+    sources = {row["name"]: row["source"] for row in rows}
+    assert {s for name, s in sources.items() if name.endswith("_rate_120d")} == {
+        "gamma-Poisson with faded counts and exposure: Harvey and Fernandes (1989)"
+    }
     assert all(row["sentence"] and row["moment"] for row in rows)
     out = run_well(shop, "features")
     assert all(row["name"] in out for row in rows)
@@ -185,6 +190,21 @@ def test_the_same_list_twice_is_the_same_bytes(shop):
     for name in ("one.parquet", "two.parquet"):
         run_well(shop, "score", "--as-of", DAY, "--all", "--out", name)
     assert (shop / "one.parquet").read_bytes() == (shop / "two.parquet").read_bytes()
+
+
+def test_an_ingested_workspace_gives_the_same_list_and_says_what_it_does_not_have(shop, tmp_path):
+    run_well(shop, "score", "--as-of", DAY, "--all", "--out", str(tmp_path / "files.csv"))
+    copy = shutil.copytree(shop, tmp_path / "shop")
+    assert "contacts" not in run_well(copy, "ingest", "--buckets", "4", "--json")
+    assert "0 new files, 1 that were ingested before" in run_well(copy, "ingest")
+    run_well(copy, "score", "--as-of", DAY, "--all", "--out", "buckets.csv", "--memory", "2GB")
+    assert (copy / "buckets.csv").read_bytes() == (tmp_path / "files.csv").read_bytes()
+    assert run_well(copy, "check") == run_well(shop, "check")
+    with (copy / "contacts.csv").open("a") as file:
+        file.write("new,2020-09-20 10:00:00,purchase,web,t,item 1,5\n")
+    code, _, err = run(copy, "score", "--as-of", DAY)
+    assert code == 1
+    assert "1 files are not ingested yet (first: contacts.csv). Run `corredor ingest`" in err
 
 
 def test_a_day_long_after_the_data_is_refused(shop):

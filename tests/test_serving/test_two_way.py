@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from jsonschema import Draft202012Validator
 
+from features.errors import CorredorError
 from features.histories import build_histories
 from serving.answers import iso
 from serving.batch import at_risk_list
@@ -18,7 +19,7 @@ from serving.settings import ServingSettings
 from serving.two_way import principal_today
 from tests.test_serving.calls import body, customer, shop
 from tests.test_training.shop import AS_OF, DAY, shop_config
-from training.principality import staples_of
+from training.principality import principals, staples_of
 
 NAMES = [f"customer-{i:04d}" for i in (0, 3, 7, 26, 37, 39)]
 USAGE = {"rule": "usage", "min_weeks_share": 0.5}
@@ -149,7 +150,10 @@ def test_staples_of_the_training_count_in_a_call_as_they_do_in_the_batch():
     staples = staples_of(shop().histories, plain.config, plain.window.first_as_of)
     bundle = asked(staples, **broad)
     today = principal_today(bundle, shop().histories, bundle.config, AS_OF)
-    assert today.tolist() == principal_today(plain, shop().histories, plain.config, AS_OF).tolist()
+    fitted_anew = principals(shop().histories, plain.config, AS_OF, plain.window.first_as_of)
+    assert today.tolist() == fitted_anew.value.tolist()
+    with pytest.raises(CorredorError, match="min_items counts staples.*Train again"):
+        principal_today(plain, shop().histories, plain.config, AS_OF)
     places = shop().histories.position(NAMES).tolist()
     expected = [{1: "principal", 0: "secondary"}[int(today[place])] for place in places]
     assert len(set(expected)) == 2

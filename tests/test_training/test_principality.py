@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from features.errors import CorredorError
@@ -68,9 +70,10 @@ def test_given_staples_are_counted_instead_of_fitted_ones():
 
 def test_of_a_call_what_the_rule_needs_and_nobody_brings_is_not_known():
     few = histories("customer_id occurred_at kind item\nana 2026-01-20 complaint -")
+    call = replace(few, partial=True)
     for rule in ({"rule": "share"}, {"rule": "declared"}, {"rule": "usage", "min_items": 2}):
-        assert principals(few, config(**rule), AS_OF, AS_OF, whole=False).value.tolist() == [-1]
-    assert principals(few, config(rule="usage"), AS_OF, AS_OF, whole=False).value.tolist() == [0]
+        assert principals(call, config(**rule), AS_OF, AS_OF).value.tolist() == [-1]
+    assert principals(call, config(rule="usage"), AS_OF, AS_OF).value.tolist() == [0]
     with pytest.raises(CorredorError, match="purchase"):
         principals(few, config(rule="usage"), AS_OF, AS_OF)
 
