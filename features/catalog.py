@@ -34,7 +34,7 @@ from features.settings import Activity, DataSettings
 from features.signals import with_declared
 from features.streams import Ints
 from features.vocabulary import Vocabulary, fit_vocabulary
-from features.words import moment_words
+from features.words import Phrase, moment_words
 
 DEFINITIONS = (
     ("contacts", contacts.define),
@@ -106,9 +106,20 @@ class FittedFeatures:
         chosen = histories if customers is None else histories.select(customers)
         return self.plan.run(chosen, np.asarray(as_of, np.int64))
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Name -> column of a snapshot."""
+        return {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
+    def _moment_words(self) -> dict[str, Phrase]:
+        return {}
+
     def moment_label(self, moment: str, language: str = "en") -> str:
         """Return a moment of truth as people call it."""
-        words = moment_words(moment, self.context.vocabulary)
+        words = self._moment_words.get(moment)
+        if words is None:
+            words = self._moment_words[moment] = moment_words(moment, self.context.vocabulary)
         return words.es if language == "es" else words.en
 
     def to_dict(self) -> dict[str, Any]:

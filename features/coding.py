@@ -12,6 +12,8 @@ from numba import njit
 
 Ints = npt.NDArray[np.int64]
 Contact = tuple[str | None, ...]
+Texts = pa.ChunkedArray | pa.Array | Sequence[str | None]
+"""A text column; a plain sequence where there are few, as in a request."""
 
 NULL = int(np.iinfo(np.int64).min)
 """Stands for "no value" among integers."""
@@ -49,8 +51,11 @@ def encode(columns: Sequence[pa.ChunkedArray | pa.Array]) -> tuple[Ints, tuple[C
     return numbers, tuple(zip(*reversed(parts), strict=True))
 
 
-def text_codes(column: pa.ChunkedArray | pa.Array) -> tuple[Ints, list[str | None]]:
+def text_codes(column: Texts) -> tuple[Ints, list[str | None]]:
     """Number a text column's values by content: 0 is null; returns the codes and the levels."""
+    if isinstance(column, (list, tuple)):
+        codes, some = _few_codes(column)
+        return np.where(codes == NULL, 0, codes + 1), [None, *some]
     encoded = _dictionary(column)
     names = encoded.dictionary.to_pylist()
     order = sorted(range(len(names)), key=names.__getitem__)
@@ -72,13 +77,26 @@ def _dictionary(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
     return column.dictionary_encode()
 
 
+def _few_codes(column: Sequence[str | None]) -> tuple[Ints, list[str]]:
+    """Number a few texts by content, NULL where there is none; return the numbers and what they stand for."""
+    levels = sorted({text for text in column if text is not None})
+    number: dict[str | None, int] = {text: i for i, text in enumerate(levels)}
+    number[None] = NULL
+    return np.array([number[text] for text in column], np.int64), levels
+
+
 def coded(
-    texts: Mapping[str, pa.Array | pa.ChunkedArray],
+    texts: Mapping[str, Texts],
 ) -> tuple[dict[str, Ints], dict[str, tuple[str, ...]]]:
     """Number texts in content order, NULL where there is none; return the numbers and what they stand for."""
     codes: dict[str, Ints] = {}
     labels: dict[str, tuple[str, ...]] = {}
     for name, column in texts.items():
+        if isinstance(column, (list, tuple)):
+            codes[name], levels = _few_codes(column)
+            if name not in OWN_CODES:
+                labels[name] = tuple(levels)
+            continue
         encoded = _dictionary(column)
         in_order = pc.array_sort_indices(encoded.dictionary)
         rank = np.full(len(in_order) + 1, NULL)

@@ -21,6 +21,7 @@ from features.coding import (
     OWN_CODES,
     Contact,
     Ints,
+    Texts,
     coded,
     encode,
     own_numbers,
@@ -129,8 +130,8 @@ def build_stream(
     *,
     recorded_at: Ints | None = None,
     values: Mapping[str, Ints] | None = None,
-    texts: Mapping[str, pa.Array | pa.ChunkedArray] | None = None,
-    touchpoint_id: pa.Array | pa.ChunkedArray | None = None,
+    texts: Mapping[str, Texts] | None = None,
+    touchpoint_id: Texts | None = None,
     line_field: str | None = None,
     compact: bool = True,
 ) -> Stream:
@@ -190,7 +191,7 @@ def _order_ties(
     fields: tuple[str, ...],
     late: Ints | None,
     values: Mapping[str, Ints],
-    touchpoint_id: pa.Array | pa.ChunkedArray | None,
+    touchpoint_id: Texts | None,
     line_field: str | None,
 ) -> npt.NDArray[np.int8] | None:
     """Order rows of one customer and moment by content, in place; return which rows open a contact."""
@@ -202,7 +203,9 @@ def _order_ties(
     if touchpoint_id is None:
         identity = np.zeros(len(rows), np.int64)
     else:
-        identity, _ = text_codes(touchpoint_id.take(pa.array(source)))
+        few = isinstance(touchpoint_id, (list, tuple))
+        ids: Any = touchpoint_id
+        identity, _ = text_codes([ids[i] for i in source.tolist()] if few else ids.take(pa.array(source)))
     head = np.arange(len(contacts))
     if line_field is not None:
         line = fields.index(line_field)

@@ -17,7 +17,7 @@ from serving.two_way import told_two_way
 from training.bundle import CHURN, Bundle
 from training.evidence import Evidence, find_evidence
 from training.scoring import BANDS, Scores
-from training.telling import evidence_kinds, tell_evidence, tell_reasons
+from training.telling import evidence_kinds, say_reasons, tell_evidence
 
 MAX_NAMES = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,14 +122,14 @@ def _reasons(
     customer = int(scores.customers[element])
     found: dict[frozenset[str] | None, tuple[Evidence, ...]] = {}
     answers = []
-    for reason in tell_reasons(bundle, scores, element):
-        answer = {
+    for reason in say_reasons(bundle, scores, element, told.language):
+        answer: dict[str, Any] = {
             "moment": reason.moment,
-            "label": getattr(reason.label, told.language),
+            "label": reason.label,
             "direction": "raises" if reason.contribution > 0 else "lowers",
             "contribution": reason.contribution,
             "risk_without": reason.risk_without,
-            "sentence": getattr(reason.sentence, told.language),
+            "sentence": reason.sentence,
         }
         if told.evidence:
             kinds = evidence_kinds(bundle, reason.moment)

@@ -281,8 +281,8 @@ def _touchpoints(readings: Sequence[Reading]) -> Stream:
             for name, scale in MEASURE_SCALES.items()
             if name in present
         },
-        texts={n: pa.array(joined(n), pa.string()) for n in TOUCHPOINT_TEXTS if n in present},
-        touchpoint_id=pa.array(joined("touchpoint_id"), pa.string()) if "touchpoint_id" in present else None,
+        texts={name: joined(name) for name in TOUCHPOINT_TEXTS if name in present},
+        touchpoint_id=joined("touchpoint_id") if "touchpoint_id" in present else None,
         line_field="item",
         compact=False,
     )

@@ -15,7 +15,7 @@ from training.config import Config
 from training.drift import ENDS, SHOWN_MOMENTS, TODAY, WAY_WORDS, WAYS, States, TwoWay, ends_of
 from training.principality import principals
 from training.scoring import Scores
-from training.telling import tell_reasons
+from training.telling import say_reasons
 from training.words import Language, number, percent
 
 if TYPE_CHECKING:
@@ -91,12 +91,12 @@ def told_two_way(
         told["against"] = [
             {
                 "moment": reason.moment,
-                "label": getattr(reason.label, language),
+                "label": reason.label,
                 "contribution": reason.contribution,
                 "probability_without": reason.risk_without,
-                "sentence": getattr(reason.sentence, language),
+                "sentence": reason.sentence,
             }
-            for reason in tell_reasons(bundle, scores, element, PRINCIPALITY)
+            for reason in say_reasons(bundle, scores, element, language, PRINCIPALITY)
             if reason.contribution < 0
         ]
     return told

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 from scipy.special import expit, ndtr
 
 from features.catalog import FittedFeatures
@@ -15,6 +18,7 @@ from features.settings import COSTS, Quarters
 from training.model import Linear
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 QUARTERS = ("loyal", "hostage", "mercenary", "defector", "unknown")
 """Satisfied and held; not satisfied and held; satisfied and not held; neither; satisfaction not known."""
@@ -109,6 +113,8 @@ class Standing:
 
 def join(parts: Sequence[Standing]) -> Standing:
     """Return the standings of several parts as one."""
+    if len(parts) == 1:
+        return parts[0]
     names = Standing.__dataclass_fields__
     return Standing(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
@@ -135,52 +141,86 @@ def standing_of(
         satisfaction: how satisfaction is estimated; None: only by the customer's own answers.
         quarters: from where customers count as satisfied, and as held.
     """
-    place = {name: i for i, name in enumerate(names)}
-
-    def column(name: str) -> Floats:
-        found = X[:, place[name]] if name in place else np.full(len(X), np.nan)
-        return np.asarray(found, np.float64)
-
-    said, age = (column(name) for name in _SAID)
-    asked = ~np.isnan(said) & (age <= SURVEYED_DAYS)
-    if satisfaction is not None and all(name in place for name in satisfaction.names):
+    columns, of_satisfaction = _places(tuple(names), satisfaction.names if satisfaction else ())
+    n = len(X)
+    floats, codes = np.empty((3 + len(_ENDS), n)), np.empty((2, n), np.int8)
+    estimated = satisfaction is not None and of_satisfaction is not None
+    if satisfaction is not None and of_satisfaction is not None:
         # contiguous, so that a row adds up in the same order whoever stands beside it
-        felt = satisfaction.estimate(np.ascontiguousarray(X[:, [place[name] for name in satisfaction.names]]))
-        unsatisfied = satisfaction.unsatisfied(felt, quarters.satisfied_from)
-        source = np.where(asked, 0, 1)
-    else:
-        felt = np.where(asked, said, np.nan)
-        unsatisfied = np.where(asked, (said < quarters.satisfied_from).astype(np.float64), np.nan)
-        source = np.where(asked, 0, 2)
-    indices, coverage, surveyed = (
-        np.stack([column(f"switching_{cost}_{what}") for cost in COSTS], axis=1)
-        for what in ("index", "coverage", "surveyed")
+        floats[0] = satisfaction.estimate(np.ascontiguousarray(X[:, of_satisfaction]))
+        floats[1] = satisfaction.unsatisfied(floats[0], quarters.satisfied_from)
+    costs, provenance = np.empty((2, n, len(COSTS))), np.empty((n, len(COSTS)), np.int8)
+    _stand(
+        X, columns, estimated, quarters.satisfied_from, quarters.held_from, floats, codes, costs, provenance
     )
-    committed = np.nan_to_num(column("commitments")) > 0
-    held = (np.nan_to_num(column("switching_cost_mean")) >= quarters.held_from) | committed
-    unhappy = unsatisfied > 0.5
-    quarter = np.select(
-        [np.isnan(unsatisfied), ~unhappy & held, unhappy & held, ~unhappy],
-        [UNKNOWN, LOYAL, HOSTAGE, MERCENARY],
-        DEFECTOR,
-    )
-    next_end, last_end = (column(name) for name in _ENDS)
     return Standing(
-        satisfaction=felt,
-        satisfaction_source=source.astype(np.int8),
-        unsatisfied=unsatisfied,
-        quarter=quarter.astype(np.int8),
-        hostage=unsatisfied * committed,
-        indices=indices,
-        coverage=np.where(np.isnan(indices), 0.0, coverage),
-        provenance=np.where(np.isnan(indices), 2, np.where(surveyed > 0, 0, 1)).astype(np.int8),
-        next_end_days=next_end,
-        last_end_days=last_end,
+        satisfaction=floats[0],
+        satisfaction_source=codes[0],
+        unsatisfied=floats[1],
+        quarter=codes[1],
+        hostage=floats[2],
+        indices=costs[0],
+        coverage=costs[1],
+        provenance=provenance,
+        next_end_days=floats[3],
+        last_end_days=floats[4],
     )
+
+
+@lru_cache(maxsize=16)
+def _places(names: tuple[str, ...], of_estimate: tuple[str, ...]) -> tuple[Ints, Ints | None]:
+    """Return where the columns that a standing is read from are, -1: nowhere; and those of an estimate."""
+    place = {name: i for i, name in enumerate(names)}
+    of_costs = [f"switching_{cost}_{what}" for what in _OF_COSTS for cost in COSTS]
+    columns = [place.get(name, -1) for name in (*_SAID, *_HELD, *_ENDS, *of_costs)]
+    known = all(name in place for name in of_estimate)
+    return np.array(columns), np.array([place[name] for name in of_estimate], np.int64) if known else None
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _value(X: Any, row: int, place: int) -> float:
+    return np.float64(X[row, place]) if place >= 0 else np.nan
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _stand(
+    X: Any, columns: Any, estimated: bool, satisfied_from: float, held_from: float, floats: Any, codes: Any,
+    costs: Any, provenance: Any,
+) -> None:  # fmt: skip
+    """Write where each row stands; satisfaction and its doubt (the first two `floats`) may be there."""
+    n_costs = provenance.shape[1]
+    for row in range(X.shape[0]):
+        said, age = _value(X, row, columns[0]), _value(X, row, columns[1])
+        asked = not math.isnan(said) and age <= SURVEYED_DAYS
+        if not estimated:
+            floats[0, row] = said if asked else np.nan
+            floats[1, row] = (1.0 if said < satisfied_from else 0.0) if asked else np.nan
+        codes[0, row] = 0 if asked else (1 if estimated else 2)
+        commitments, mean = _value(X, row, columns[2]), _value(X, row, columns[3])
+        committed = commitments > 0
+        held = (0.0 if math.isnan(mean) else mean) >= held_from or committed
+        unsatisfied = floats[1, row]
+        if math.isnan(unsatisfied):
+            codes[1, row] = UNKNOWN
+        elif unsatisfied > 0.5:
+            codes[1, row] = HOSTAGE if held else DEFECTOR
+        else:
+            codes[1, row] = LOYAL if held else MERCENARY
+        floats[2, row] = unsatisfied * (1.0 if committed else 0.0)
+        floats[3, row], floats[4, row] = _value(X, row, columns[4]), _value(X, row, columns[5])
+        for c in range(n_costs):
+            index = _value(X, row, columns[6 + c])
+            surveyed = _value(X, row, columns[6 + 2 * n_costs + c])
+            unknown = math.isnan(index)
+            costs[0, row, c] = index
+            costs[1, row, c] = 0.0 if unknown else _value(X, row, columns[6 + n_costs + c])
+            provenance[row, c] = 2 if unknown else (0 if surveyed > 0 else 1)
 
 
 _SAID = ("satisfaction_said", "days_since_satisfaction_said")
+_HELD = ("commitments", "switching_cost_mean")
 _ENDS = ("days_until_uncommitted", "days_until_last_uncommitted")
+_OF_COSTS = ("index", "coverage", "surveyed")
 
 
 def movement(before: npt.NDArray[Any], now: npt.NDArray[Any], value: Floats) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -69,11 +70,18 @@ def top_moments(
     k = min(k, moments.shape[1])
     chosen, feature = np.zeros((n, k), np.int64), np.zeros((n, k), np.int64)
     contribution = np.zeros((n, k))
-    members = np.argsort(moment_of_feature, kind="stable")
-    begins = np.searchsorted(moment_of_feature[members], np.arange(moments.shape[1] + 1))
+    members, begins = _members(moment_of_feature.tobytes(), moments.shape[1])
     _choose(contributions, moments, known, members, begins, side == "both", chosen, contribution, feature)
     without = calibrator.apply((raw[:, None] - contribution).ravel()).reshape(n, k)
     return TopMoments(chosen, feature, contribution, without)
+
+
+@lru_cache(maxsize=16)
+def _members(moment_of_feature: bytes, n_moments: int) -> tuple[Ints, Ints]:
+    """Return the features by moment, in their own order, and where each moment's begin."""
+    of = np.frombuffer(moment_of_feature, np.int64)
+    members = np.argsort(of, kind="stable")
+    return members, np.searchsorted(of[members], np.arange(n_moments + 1))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

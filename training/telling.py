@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
 
 from features.clock import US_PER_DAY
 from features.definition import Feature, Words
@@ -79,22 +83,11 @@ class Reason:
 
 def tell_reasons(bundle: Bundle, scores: Scores, element: int, question: str = CHURN) -> tuple[Reason, ...]:
     """Return the reasons of one customer of scores that were asked for with `reasons`, strongest first."""
-    if question not in scores.explained or scores.X is None:
-        raise ValueError("these scores were made without reasons: call score(…, reasons=k)")
-    top = scores.explained[question].top
-    values = dict(zip(bundle.fitted.names, scores.X[element].tolist(), strict=True))
-    risk = float(scores.probability(question)[element])
+    risk = float(scores.probability(question)[element]) 
+    on = AsOf(scores.as_of, bundle.config.project.zone)
     reasons = []
-    for m, f, contribution, without in zip(
-        top.moment[element].tolist(),
-        top.feature[element].tolist(),
-        top.contribution[element].tolist(),
-        top.risk_without[element].tolist(),
-        strict=True,
-    ):
-        moment = bundle.moment_keys[m]
-        feature, sentence = _tell(bundle, moment, bundle.fitted.features[f], values, scores.as_of)
-        value = values[feature.name]
+    for moment, contribution, without, (feature, value, usual) in _tops(bundle, scores, element, question):
+        said = (_say(bundle, moment, feature, value, usual, language, on) for language in LANGUAGES)
         reasons.append(
             Reason(
                 moment=moment,
@@ -104,10 +97,55 @@ def tell_reasons(bundle: Bundle, scores: Scores, element: int, question: str = C
                 risk_without=without,
                 feature=feature.name,
                 value=None if math.isnan(value) else value,
-                sentence=sentence,
+                sentence=Words(*said),
             )
         )
     return tuple(reasons)
+
+
+class SaidReason(NamedTuple):
+    """What a `Reason` says in one language."""
+
+    moment: str
+    label: str
+    contribution: float
+    risk_without: float
+    sentence: str
+
+
+def say_reasons(
+    bundle: Bundle, scores: Scores, element: int, language: Language, question: str = CHURN
+) -> list[SaidReason]:
+    """Return the reasons of `tell_reasons` in one language alone, as an answer to a request wants them."""
+    on, label = AsOf(scores.as_of, bundle.config.project.zone), bundle.fitted.moment_label
+    return [
+        SaidReason(
+            moment,
+            label(moment, language),
+            contribution,
+            without,
+            _say(bundle, moment, feature, value, usual, language, on),
+        )
+        for moment, contribution, without, (feature, value, usual) in _tops(bundle, scores, element, question)
+    ]
+
+
+def _tops(
+    bundle: Bundle, scores: Scores, element: int, question: str
+) -> Iterator[tuple[str, float, float, tuple[Feature, float, float | None]]]:
+    """Yield one customer's top moments: which, its contribution, the risk without it, and what it is told by."""
+    if question not in scores.explained or scores.X is None:
+        raise ValueError("these scores were made without reasons: call score(…, reasons=k)")
+    top, row = scores.explained[question].top, scores.X[element]
+    for m, f, contribution, without in zip(
+        top.moment[element].tolist(),
+        top.feature[element].tolist(),
+        top.contribution[element].tolist(),
+        top.risk_without[element].tolist(),
+        strict=True,
+    ):
+        moment = bundle.moment_keys[m]
+        yield moment, contribution, without, _told_by(bundle, moment, bundle.fitted.features[f], row)
 
 
 def tell_weight(reason: Reason) -> Words:
@@ -182,29 +220,44 @@ def _capital(words: Words) -> Words:
     return Words(*(text[:1].upper() + text[1:] for text in (words.en, words.es)))
 
 
-def _tell(
-    bundle: Bundle, moment: str, feature: Feature, values: dict[str, float], as_of_us: int
-) -> tuple[Feature, Words]:
-    """Return the feature that a moment is told by, and its sentence.
+def _told_by(
+    bundle: Bundle, moment: str, feature: Feature, row: npt.NDArray[np.float32]
+) -> tuple[Feature, float, float | None]:
+    """Return the feature that a moment is told by, its value, and what is usual where a silence is told.
 
     A silence is told by its length and what is usual, from which every other number of it is derived.
     """
-    label = moment_label(bundle, moment)
+    places, features = bundle.fitted.places, bundle.fitted.features
+
+    def value_of(name: str) -> float:
+        place = places.get(name)
+        return math.nan if place is None else float(row[place])
+
     group, _, aspect = moment.rpartition(".")
-    length = f"days_since_{group}"
-    if aspect == "silence" and not math.isnan(values.get(length, math.nan)):
-        silence = next(f for f in bundle.fitted.features if f.name == length)
-        usual = values.get(f"{group}_gap_median", math.nan)
-        return silence, _silence(bundle, group, values[length], usual)
-    if feature.told_by and not math.isnan(values.get(feature.told_by, math.nan)):
-        feature = next(f for f in bundle.fitted.features if f.name == feature.told_by)
-    on = AsOf(as_of_us, bundle.config.project.zone)
-    return feature, tell_feature(feature, values[feature.name], label, on=on)
+    if aspect == "silence":
+        length = f"days_since_{group}"
+        if not math.isnan(silence := value_of(length)):
+            return features[places[length]], silence, value_of(f"{group}_gap_median")
+    if feature.told_by and not math.isnan(value := value_of(feature.told_by)):
+        return features[places[feature.told_by]], value, None
+    return feature, value_of(feature.name), None
 
 
-def _silence(bundle: Bundle, group: str, silence: float, usual: float) -> Words:
-    name = silent_kind(bundle, group)
-    return Words(*(silence_in(language, name, silence, usual) for language in LANGUAGES))
+def _say(
+    bundle: Bundle,
+    moment: str,
+    feature: Feature,
+    value: float,
+    usual: float | None,
+    language: Language,
+    on: AsOf,
+) -> str:
+    """Return a moment's sentence in one language."""
+    if usual is not None:
+        return silence_in(language, silent_kind(bundle, moment.rpartition(".")[0]), value, usual)
+    if math.isnan(value):
+        return str(getattr(tell_feature(feature, value, moment_label(bundle, moment)), language))
+    return _fill(feature, value, language, on)
 
 
 def silent_kind(bundle: Bundle, group: str) -> Words:
