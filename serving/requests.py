@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -95,8 +96,7 @@ def build_call(readings: Sequence[Reading]) -> Histories:
     The ids within are places in the call, so the same customer may be asked about at two moments.
     """
     if all(r.tables.keys() <= {"touchpoints"} for r in readings):
-        ids = pa.array([_place(i) for i in range(len(readings))], pa.string())
-        return Histories(ids, {"touchpoints": _touchpoints(readings)}, {}, partial=True)
+        return Histories(_places(len(readings)), {"touchpoints": _touchpoints(readings)}, {}, partial=True)
     names = dict.fromkeys(("touchpoints", *(name for r in readings for name in r.tables)))
     tables = {name: _table(name, readings) for name in names}
     if "customers" not in tables:
@@ -107,6 +107,11 @@ def build_call(readings: Sequence[Reading]) -> Histories:
 
 def _place(i: int) -> str:
     return f"{i:08d}"
+
+
+@lru_cache(maxsize=16)
+def _places(n: int) -> pa.Array:
+    return pa.array([_place(i) for i in range(n)], pa.string())
 
 
 def _unreadable(path: str) -> FieldError:
@@ -123,7 +128,9 @@ def _columns(
     if isinstance(rows[0], msgspec.Struct):
         cells = zip(*map(msgspec.structs.astuple, rows), strict=True)
         named = zip(rows[0].__struct_fields__, cells, strict=True)
-        columns = {name: column for name, column in named if column.count(None) < len(rows)}
+        columns = {
+            name: column for name, column in named if column[0] is not None or column.count(None) < len(rows)
+        }
     else:
         names = tuple(dict.fromkeys(chain.from_iterable(rows)))
         columns = {name: [row.get(name) for row in rows] for name in names}

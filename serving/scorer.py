@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from features.clock import now_us
@@ -19,9 +20,11 @@ from serving.schema import Call, ExplainRequest, Reader, Refused, ScoreRequest
 from serving.settings import ServingSettings
 from serving.two_way import joins, principal_today
 from training.bundle import CHURN, Bundle
-from training.scoring import BOTH_QUESTIONS, score
+from training.scoring import BOTH_QUESTIONS, Scores, score
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+GC_THRESHOLD = 20_000
+"""Objects that may come to be before the collector looks for cycles; a request leaves none behind."""
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Scorer:
             self.explain(body)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 10, 10)
 
     def _answer(self, call: Call, reasons: int, *, full: bool) -> Answer:
         refused: dict[int, tuple[str | None, tuple[FieldError, ...]]] = {}
@@ -111,7 +115,7 @@ class Scorer:
             "customers": [answers[place] for place in range(len(call.customers))],
         }
         codes = tuple(errors[0].code for errors in inside.values())
-        return Answer(_encode(document).encode("utf-8"), len(readings), codes)
+        return Answer(_encode(document), len(readings), codes)
 
     def _scored(
         self, readings: Sequence[Reading], call: Call, reasons: int, full: bool
@@ -129,6 +133,7 @@ class Scorer:
             scores = score(
                 self.bundle, histories, as_of, None if everyone else chosen, reasons=reasons, explain=explain
             )
+            _check_finite(scores)
             today: list[int | None] = [None] * len(chosen)
             if asked:
                 some = histories if everyone else histories.select(chosen)
@@ -138,6 +143,13 @@ class Scorer:
                     self.bundle, histories, scores, element, readings[customer], told, today[element]
                 )
         return answers
+
+
+def _check_finite(scores: Scores) -> None:
+    """Refuse to tell a score that is no number: written as JSON it would be null."""
+    for raw in scores.raw_scores.values():
+        if not np.isfinite(raw).all():
+            raise ValueError("a score is not a number")
 
 
 def _inside(place: int, errors: Sequence[FieldError]) -> list[FieldError]:

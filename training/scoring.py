@@ -228,7 +228,9 @@ def _warnings(
     new = {c: str(contact[place]) for c, contact in enumerate(stream.contacts) if contact[place] not in seen}
     if not new:
         return found, ()
-    strange = np.isin(stream.contact, list(new)) & known
+    is_new = np.zeros(len(stream.contacts), bool)
+    is_new[list(new)] = True
+    strange = is_new[stream.contact] & known
     for element in np.flatnonzero(_per_customer(strange, stream.offsets)).tolist():
         found[element] = (*found.get(element, ()), "unseen_kinds")
     return found, tuple(sorted({new[c] for c in np.unique(stream.contact[strange]).tolist()}))
