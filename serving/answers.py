@@ -15,7 +15,7 @@ from serving.schema import Language
 from serving.standing import told_standing
 from serving.two_way import told_two_way
 from training.bundle import CHURN, Bundle
-from training.evidence import Evidence, find_evidence
+from training.evidence import Evidence, leave_out
 from training.scoring import BANDS, Scores
 from training.telling import evidence_kinds, say_reasons, tell_evidence
 
@@ -119,10 +119,13 @@ def iso(moment_us: int) -> str:
 def _reasons(
     bundle: Bundle, histories: Histories, scores: Scores, element: int, told: Told
 ) -> list[dict[str, Any]]:
-    customer = int(scores.customers[element])
-    found: dict[frozenset[str] | None, tuple[Evidence, ...]] = {}
     answers = []
-    for reason in say_reasons(bundle, scores, element, told.language):
+    reasons = say_reasons(bundle, scores, element, told.language)
+    kinds = [evidence_kinds(bundle, reason.moment) if told.evidence else None for reason in reasons]
+    if told.evidence and reasons:
+        customer = int(scores.customers[element])
+        left_out = leave_out(bundle, histories, scores.as_of, customer, list(dict.fromkeys(kinds)))
+    for reason, of_reason in zip(reasons, kinds, strict=True):
         answer: dict[str, Any] = {
             "moment": reason.moment,
             "label": reason.label,
@@ -132,11 +135,10 @@ def _reasons(
             "sentence": reason.sentence,
         }
         if told.evidence:
-            kinds = evidence_kinds(bundle, reason.moment)
-            if kinds not in found:
-                found[kinds] = find_evidence(bundle, histories, scores.as_of, customer, kinds=kinds)
-            of_reason = [e for e in found[kinds] if e.change * reason.contribution > 0][: told.evidence]
-            answer["evidence"] = [_evidence(bundle, e, scores.as_of, told.language) for e in of_reason]
+            found: tuple[Evidence, ...] = ()
+            if reason.contribution:  # what moves nothing has no evidence
+                found = left_out.evidence(of_reason, raises=reason.contribution > 0, most=told.evidence)
+            answer["evidence"] = [_evidence(bundle, e, scores.as_of, told.language) for e in found]
         answers.append(answer)
     return answers
 

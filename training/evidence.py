@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from features.histories import MEASURE_SCALES, Histories
 from features.streams import NULL, Ints, Stream
@@ -60,28 +61,100 @@ def find_evidence(
         kinds: only contacts of these kinds; all by default.
         candidates: how many of the latest contacts are tried.
     """
+    return leave_out(bundle, histories, as_of_us, customer, [kinds], candidates=candidates).evidence(kinds)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What the score of one customer would be without each of some contacts: see `find_evidence`.
+
+    `contacts` are rows [low, high) of the customer's `stream`, int64[n, 2]; `change` (log-odds) and
+    `risk_without` have one element each.
+    """
+
+    stream: Stream
+    contacts: Ints
+    change: npt.NDArray[np.float64]
+    risk: float
+    risk_without: npt.NDArray[np.float64]
+    groups: Mapping[frozenset[str] | None, Ints]
+    """Positions of the contacts of each group of kinds that was asked for."""
+
+    def evidence(
+        self, kinds: frozenset[str] | None, *, raises: bool | None = None, most: int | None = None
+    ) -> tuple[Evidence, ...]:
+        """Return the contacts of some kinds by what the score owes to each, the largest first.
+
+        Args:
+            kinds: a group that was asked for.
+            raises: only contacts that raise the risk (True) or lower it (False).
+            most: how many.
+        """
+        places = self.groups[kinds]
+        if raises is not None:
+            change = self.change[places]
+            places = places[change > 0 if raises else change < 0]
+        when = self.stream.occurred_at.unpack()[self.contacts[places, 0]]
+        order = np.lexsort((-when, -np.abs(self.change[places])))[:most]
+        return tuple(
+            _describe(
+                self.stream,
+                *self.contacts[i].tolist(),
+                self.risk,
+                float(self.risk_without[i]),
+                float(self.change[i]),
+            )
+            for i in places[order].tolist()
+        )
+
+
+def leave_out(
+    bundle: Bundle,
+    histories: Histories,
+    as_of_us: int,
+    customer: int,
+    groups: Sequence[frozenset[str] | None],
+    *,
+    candidates: int = CANDIDATES,
+) -> LeftOut:
+    """Leave out a customer's latest contacts of several groups of kinds, each contact once.
+
+    Args:
+        bundle: the model.
+        histories: what is known.
+        as_of_us: the moment of the score, µs UTC.
+        customer: position in the histories.
+        groups: kinds that are asked for together; None: all of them.
+        candidates: how many of the latest contacts of each group are tried.
+    """
     one = histories.select([customer])
     stream = one.touchpoints
     affordable = min(candidates, max(1, ROWS_LIMIT // max(1, stream.n_rows)))
-    contacts = _latest_contacts(stream, as_of_us, kinds, affordable)
-    if not len(contacts):
-        return ()
-    copies = one.select(np.zeros(len(contacts) + 1, np.int64))  # the first keeps everything
-    keep = np.ones((len(contacts) + 1, stream.n_rows), bool)
-    for i, (low, high) in enumerate(contacts, start=1):
-        keep[i, low:high] = False
-    without = replace(
-        copies, streams={**copies.streams, "touchpoints": copies.touchpoints.keep(keep.ravel())}
-    )
-    X = bundle.fitted.snapshots(without, np.array([as_of_us], np.int64))[:, 0]
-    predictor = bundle.predictors[CHURN]
-    raw = predictor.forest.raw_score(X)
-    risk = predictor.calibrator.apply(raw)
-    found = [
-        _describe(stream, low, high, float(risk[0]), float(risk[i]), float(raw[0] - raw[i]))
-        for i, (low, high) in enumerate(contacts, start=1)
-    ]
-    return tuple(sorted(found, key=lambda e: (-abs(e.change), -e.occurred_at)))
+    chosen = {kinds: _latest_contacts(stream, as_of_us, kinds, affordable) for kinds in groups}
+    contacts = np.unique(np.concatenate(list(chosen.values())), axis=0)
+    predictor, parts = bundle.predictors[CHURN], []
+    for first in range(0, len(contacts), affordable):
+        some = contacts[first : first + affordable]
+        copies = one.select(np.zeros(len(some) + 1, np.int64))  # the first keeps everything
+        keep = np.ones((len(some) + 1, stream.n_rows), bool)
+        for i, (low, high) in enumerate(some, start=1):
+            keep[i, low:high] = False
+        without = replace(
+            copies, streams={**copies.streams, "touchpoints": copies.touchpoints.keep(keep.ravel())}
+        )
+        X = bundle.fitted.snapshots(without, np.array([as_of_us], np.int64))[:, 0]
+        parts.append(predictor.forest.raw_score(X))
+    if not parts:
+        nothing = np.zeros(0)
+        return LeftOut(stream, contacts, nothing, np.nan, nothing, dict.fromkeys(groups, _NOWHERE))
+    raw = np.concatenate([part[1:] for part in parts])
+    risk = predictor.calibrator.apply(np.concatenate([parts[0][:1], raw]))
+    begins = contacts[:, 0]  # contacts do not overlap
+    places = {kinds: np.searchsorted(begins, some[:, 0]) for kinds, some in chosen.items()}
+    return LeftOut(stream, contacts, parts[0][0] - raw, float(risk[0]), risk[1:], places)
+
+
+_NOWHERE = np.zeros(0, np.int64)
 
 
 def _latest_contacts(stream: Stream, as_of_us: int, kinds: frozenset[str] | None, most: int) -> Ints:
