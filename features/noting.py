@@ -120,7 +120,8 @@ class ContactClasses:
         for (_, name), d in dimensions.items():
             if name not in numbered:
                 place, seen = fields.index(name), {None: -1}
-                numbered[name] = np.array([seen.setdefault(c[place], len(seen) - 1) for c in contacts])
+                of = [seen.setdefault(c[place], len(seen) - 1) for c in contacts]
+                numbered[name] = np.array(of, np.int64)
                 most = max(most, len(seen) - 1)
             np.copyto(codes[d], numbered[name], where=has[d, classes])
         sizes = np.array(self._sizes, np.int64)
