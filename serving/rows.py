@@ -109,8 +109,8 @@ def score_rows(
         histories: of any customers; `partial` if they are not all.
         config: the workspace's configuration.
         as_of_us: the moment of the list, µs UTC; nothing known at or after it is looked at.
-        staples: those found in the whole company, where the rule of principality counts some that are not
-            named (`staples_of`) and the histories are a part of it; by default found in these histories.
+        staples: of `staples_of` for all parts of the company; by default for these histories. Give them
+            where the model knows none and the histories are a part.
     """
     chunks = [c.rows for c in score_chunks(bundle, histories, config, as_of_us, staples=staples)]
     return pa.Table.from_batches(chunks, SCHEMA).combine_chunks().to_batches()[0] if chunks else _nobody()
@@ -133,19 +133,17 @@ def score_chunks(
         yield _chunk(bundle, part, config, as_of_us, staples)
 
 
-def staples_of(
-    bundle: Bundle, parts: Iterable[Histories], config: Config, as_of_us: int
-) -> tuple[str, ...] | None:
-    """Return the staples that all parts of the company together show; None where nothing asks for them.
+def staples_of(bundle: Bundle, parts: Iterable[Histories], config: Config, as_of_us: int) -> tuple[str, ...]:
+    """Return the staples that principality counts: those that the model knows, or that all parts show.
 
-    Only where a rule counts staples that nobody named are the parts looked at.
+    Only where a model knows none, and a rule counts some that nobody named, are the parts looked at.
     """
-    if PRINCIPALITY not in bundle.predictors or not finds_staples(config):
-        return None
-    counts: Counter[str] = Counter()
+    if PRINCIPALITY not in bundle.predictors or not finds_staples(config) or bundle.staples:
+        return bundle.staples
+    users: Counter[str] = Counter()
     for part in parts:
-        counts.update(users_of_items(part, config, min(bundle.window.first_as_of, as_of_us)))
-    return widest_items(counts)
+        users.update(users_of_items(part, config, min(bundle.window.first_as_of, as_of_us)))
+    return widest_items(users)
 
 
 def _nobody() -> pa.RecordBatch:
@@ -153,7 +151,7 @@ def _nobody() -> pa.RecordBatch:
 
 
 def _chunk(
-    bundle: Bundle, part: Histories, config: Config, as_of_us: int, staples: Sequence[str] | None
+    bundle: Bundle, part: Histories, config: Config, as_of_us: int, staples: Sequence[str]
 ) -> ScoredChunk:
     everyone, stream = part, part.touchpoints
     moments = stream.occurred_at.unpack()
@@ -190,7 +188,9 @@ def _chunk(
         columns[f"{cost}_cost_source"] = standing.provenance[:, c]
     if asked:
         before = min(bundle.window.first_as_of, as_of_us)
-        columns["principal_today"] = principals(part, config, as_of_us, before, staples=staples).value
+        columns["principal_today"] = principals(
+            part, config, as_of_us, before, staples=staples, whole=not part.partial
+        ).value
         columns |= _reasons("principality_", bundle, scores, PRINCIPALITY)
     worth = worth_facts(everyone, config, as_of_us)
     last = np.full(everyone.n_customers, NULL)

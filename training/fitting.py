@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -54,11 +55,27 @@ class Gate:
     """What was let through, judged on later dates: boosting rounds, the logistic's share, the calibration."""
 
     rounds: int | None = None
-    """Boosting rounds; None: the recipe's."""
+    """Boosting rounds of the judged forest; None: the recipe's."""
+    usual: int = 0
+    """Rounds that the others were tried beside."""
+    learnt_from: int = 0
+    """Snapshots that the judged forest was fitted on."""
     rounds_log_loss: dict[int, float] | None = None
     share: float = 0.0
     share_log_loss: dict[float, float] | None = None
     calibration: Verdict = Verdict(Calibrator(), {}, "identity: no dates left to judge another on")
+
+    def rounds_on(self, snapshots: int) -> int | None:
+        """Return the boosting rounds of a forest that is fitted on so many snapshots.
+
+        Where more than the usual ones earned their place, there was more to learn than they learnt, and
+        of more rows more still can be: they grow with the square root of the rows. That the best number
+        grows with a power of them is Bühlmann and Yu's (2003, "Boosting with the L2 loss"); the power is
+        ours.
+        """
+        if not self.rounds or self.rounds <= self.usual or not self.learnt_from:
+            return self.rounds
+        return max(self.rounds, round(self.rounds * math.sqrt(snapshots / self.learnt_from)))
 
     def facts(self) -> dict[str, Any]:
         """Return the gate's decisions as plain values."""
@@ -79,6 +96,8 @@ class Pair:
 
     forest: Forest
     logistic: Logistic
+    snapshots: int = 0
+    """How many rows that was."""
 
     def through(self, gate: Gate) -> Predictor:
         """Return the predictor that a gate lets through."""
@@ -133,7 +152,7 @@ def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
     own = rows.own_shares if question != CHURN else ()
     start = fit_start(X, y, own, recipe.start_c) if own else None
     forest = fit_forest(X, y, recipe=recipe, directions=[sign * d for d in rows.directions], start=start)
-    return Pair(forest, fit_logistic(X, y, recipe=recipe))
+    return Pair(forest, fit_logistic(X, y, recipe=recipe), len(rows))
 
 
 def tell_the_date(panel: Panel) -> npt.NDArray[np.bool_]:
@@ -167,7 +186,8 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
         return Gate()
     shares = ROUNDS if pair.forest.start is None else FROM_START
     most = pair.forest.boosters[0].num_trees()
-    stages = [min(max(round(r * (usual or most)), 1), most) for r in shares]  # growing may have ended early
+    usual = usual or most
+    stages = [min(max(round(r * usual), 1), most) for r in shares]  # growing may have ended early
     staged = {stage: pair.forest.raw_score(rows.X, rounds=stage) for stage in stages}
     errors = 1.0 if pair.forest.start is None else FROM_START_ERRORS
     stage, by_stage = _earned(staged, y, rows.customer, errors)
@@ -175,7 +195,7 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
     blends = {s: (1 - s) * trees + s * linear for s in SHARES}
     share, by_share = _earned(blends, y, rows.customer, errors)
     calibration = choose_calibrator(blends[share], y, rows.customer, rows.as_of, window)
-    return Gate(stage, by_stage, share, by_share, calibration)
+    return Gate(stage, stages[0], pair.snapshots, by_stage, share, by_share, calibration)
 
 
 def _earned(
@@ -207,13 +227,15 @@ class Fit:
         return self.pair.through(self.gate)
 
 
-def fit_question(panel: Panel, question: str, config: Config) -> Fit:
+def fit_question(panel: Panel, question: str, config: Config, recipe: Recipe | None = None) -> Fit:
     """Fit a question on a panel: judged on its newest dates, then fitted on all of them.
+
+    By the frozen recipe, if no other is given.
 
     Where there are no dates to judge on, the logistic's share is judged on the other half of the
     customers.
     """
-    recipe, window = recipe_of(config), window_us(config)
+    recipe, window = recipe or recipe_of(config), window_us(config)
     gate = Gate()
     split = hold_out(panel.dates, window)
     if split is not None:
@@ -230,7 +252,8 @@ def fit_question(panel: Panel, question: str, config: Config) -> Fit:
 
 def fit_through(panel: Panel, question: str, recipe: Recipe, gate: Gate) -> Fit:
     """Fit a question on a panel with what a gate let through."""
-    chosen = replace(recipe, trees=gate.rounds or recipe.trees)
+    snapshots = int((panel.outcome(question) >= 0).sum())
+    chosen = replace(recipe, trees=gate.rounds_on(snapshots) or recipe.trees)
     return Fit(fit_pair(panel, question, chosen), gate)
 
 

@@ -97,18 +97,20 @@ def check_mature(histories: Histories, config: Config, as_of_us: int) -> None:
         )
 
 
-def activity_rows(histories: Histories, config: Config, kinds: tuple[str, ...] = ()) -> Bools:
+def activity_rows(
+    histories: Histories, config: Config, kinds: tuple[str, ...] = (), *, whole: bool = True
+) -> Bools:
     """Return which rows of the touchpoints are activity: the kinds named, or any direct contact.
 
     Raises:
-        CorredorError: a kind is not in the data.
+        CorredorError: a kind is not in the data, and these are the `whole` of them, not a call's few.
     """
     stream = histories.touchpoints
     kinds = kinds or config.churn.kinds
     kind, direct = stream.fields.index("kind"), stream.fields.index("direct")
     names = {str(contact[kind]) for contact in stream.contacts}
-    for name in kinds:
-        if name not in names and names and not histories.partial:
+    for name in kinds if whole and not histories.partial else ():
+        if name not in names and names:
             raise unknown_name("kind of touchpoint in the data", name, names)
 
     def counts(contact: tuple[str | None, ...]) -> bool:

@@ -30,6 +30,8 @@ class Recipe:
     trees: int = 400
     learning_rate: float = 0.025
     max_depth: int = 3
+    leaves: int | None = None
+    """Leaves of a tree; by default as many as its depth allows."""
     min_rows: int = 100
     feature_share: float = 0.1
     row_share: float = 0.4
@@ -50,7 +52,7 @@ class Recipe:
             "objective": "binary",
             "learning_rate": self.learning_rate,
             "max_depth": self.max_depth,
-            "num_leaves": 2**self.max_depth,
+            "num_leaves": self.leaves or 2**self.max_depth,
             "min_child_samples": self.min_rows,
             "feature_fraction": self.feature_share,
             "bagging_fraction": self.row_share,

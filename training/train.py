@@ -31,6 +31,7 @@ from training.labels import mature_until
 from training.leaks import find_leaks, left_out
 from training.model import Predictor
 from training.panel import Panel, build_panel, panel_dates
+from training.principality import staples_of
 from training.reasons import global_moments, roll_up
 from training.satisfaction import fit_satisfaction
 from training.testing import OURS, groups_of, report, run_test
@@ -79,6 +80,7 @@ def learn(histories: Histories, config: Config, until_us: int) -> Bundle:
         measures=measures,
         moments={q: _moments(known, fitted, panel, q, predictor) for q, predictor in predictors.items()},
         satisfaction=fit_satisfaction(known, config, fitted, panel),
+        staples=staples_of(known, config, int(dates.min())),
         beats_baselines=beats,
         verdict=verdict,
     )
@@ -144,8 +146,9 @@ def _learn_one(
             found = {"dates": [local_date(d, zone) for d in late.dates.tolist()], **report([test], config)}
             ours, outcomes = test.models[OURS], test.outcomes
             found["curves"] = curves(outcomes.happened, ours, config.value, value=outcomes.value)
-            gate = judge(fit.pair, late, question, window_us(config))
-            final = fit_through(panel, question, recipe_of(config), gate)
+            recipe = recipe_of(config)
+            gate = judge(fit.pair, late, question, window_us(config), usual=recipe.trees)
+            final = fit_through(panel, question, recipe, gate)
     final = final or fit_question(panel, question, config)
     calendar = [name for name, tells in zip(fitted.names, tell_the_date(panel), strict=True) if tells]
     return final.predictor, found | {"gate": final.gate.facts() | {"tell_the_date": calendar}}
