@@ -174,8 +174,7 @@ def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     """Return a numeric column as float64, NaN where empty or where there is no such column."""
     if name not in table.column_names:
         return np.full(table.num_rows, np.nan)
-    column = pc.fill_null(table.column(name).cast(pa.float64()), np.nan)
-    numbers: npt.NDArray[np.float64] = column.to_numpy()
+    numbers: npt.NDArray[np.float64] = table.column(name).cast(pa.float64()).to_numpy()  # NaN for null
     return numbers
 
 
