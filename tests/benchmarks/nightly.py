@@ -65,9 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
         save_bundle(bundle, folder / "bundle")
         if not options.json:
             n = len(bundle.fitted.features)
-            print(
-                f"{company.EACH} touchpoints a customer, {n} features, 6 x {options.trees} trees", flush=True
-            )
+            bag = f"{recipe.seeds} x {recipe.trees} trees of depth {recipe.max_depth}"
+            print(f"{company.EACH} touchpoints a customer, {n} features, {bag}", flush=True)
         if options.customers:
             where = company.ingested(folder / "slice", options.customers)
             tell(compare(bundle, where, options.customers, options.rounds, options.explained))
