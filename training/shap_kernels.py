@@ -7,54 +7,30 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from training.shap_walk import walk_leaf
-from training.trees import CATEGORIES, LEFT_IF_LESS, LEFT_IF_LESS_OR_UNKNOWN, ZERO, ZERO_GOES_LEFT
+from training.shap_leaves import MOST_LEAVES, SPREAD, all_leaves
+from training.shap_walk import points_of, walk_block
+from training.trees import LEFT_IF_LESS, LEFT_IF_LESS_OR_UNKNOWN, goes_left
 
 BLOCK = 256
 """Rows that are explained together: a block and its sums stay in the second cache."""
 TILE = 16
-SPREAD = np.uint32(0x077CB531)
-"""De Bruijn's sequence: times a power of 2, its five highest bits tell which."""
-LANES = 32
-"""Leaves of a tree that one word of 32 bits can tell apart."""
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _in_set(x: Any, words: Any) -> bool:
-    """Return whether LightGBM finds a category in a set: cut to a whole number, not negative, below 2**31."""
-    if not (x > -1.0 and x < 2147483648.0):
-        return False
-    code = np.int64(x)
-    return code >> 5 < words.size and (words[code >> 5] >> np.uint32(code & 31)) & np.uint32(1) != 0
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _goes_left(x: Any, threshold: Any, kind: int) -> bool:
-    """Return whether a value goes left at a numerical node."""
-    if kind == LEFT_IF_LESS:
-        return x <= threshold
-    if kind == LEFT_IF_LESS_OR_UNKNOWN:
-        return not x > threshold
-    zero = x != x or (x <= ZERO and x >= -ZERO)
-    return (zero or x <= threshold) if kind == ZERO_GOES_LEFT else (not zero and x <= threshold)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def explain_blocks(
     X: Any,  # float32 or float64[rows, features]
-    bag: Any,  # (booster_end, node_start, feature, threshold, kind, left, right, leaf_value, words_start, words)
-    leaves: Any,  # (stays uint32[nodes], leaf_place int64[trees], placed float64[...])
-    tables: Any,  # (group_start, bit_start, asked_start, asked_node, asked_left, column_start, column,
-    #               table_start, values, cover, walk_value, points, weights)
+    bag: Any,  # (booster_end, node_start, feature, threshold in the type of X, kind, left, right, leaf_value,
+    #            words_start, words; possible, placed: `exits`)
+    tables: Any,  # the arrays of `Tables`
     sizes: Any,  # (nodes of the largest tree, bits of the widest walk, whether to explain)
     score: Any,  # float64[rows], written
     shap: Any,  # float64[rows, columns], written
 ) -> None:
     """Write the sum of the boosters' scores, each as LightGBM adds it up, and of their SHAP values."""
-    booster_end, node_start, feature, threshold, kind, left, right, leaf_value, words_start, words = bag
-    stays, leaf_place, placed = leaves
+    booster_end, node_start, feature, threshold, kind, left, right, leaf_value, words_start, words = bag[:10]
+    possible, placed = bag[10], bag[11]
     group_start, bit_start, asked_start, asked_node, asked_left = tables[:5]
-    column_start, column, table_start, values, cover, walk_value, points, weights = tables[5:]
+    column_start, column, table_start, values, cover, walk_value, factor_start, factors = tables[7:]
     most_nodes, most_walked, explains = sizes
     n_rows, n_features = X.shape
     n_columns = shap.shape[1]
@@ -62,11 +38,11 @@ def explain_blocks(
     x = np.empty((n_features, width), X.dtype)
     went = np.empty((most_nodes, width), np.uint8)
     may = np.empty(width, np.uint32)
-    pattern, place = np.empty(width, np.uint8), np.empty(width, np.int32)
+    pattern, place = np.empty(width, np.uint8), np.empty(width, np.uint32)
     both = np.empty(width, np.uint8)
     sums = np.empty((n_columns, width))
     held, walked = np.empty((most_walked, width), np.uint8), np.empty((most_walked, width))
-    product, one = np.empty(width), np.empty(width)
+    products, one = np.empty((2, width)), np.empty(width)
     for low in range(0, n_rows, width):
         m = min(width, n_rows - low)
         for first in range(0, m, TILE):
@@ -81,31 +57,26 @@ def explain_blocks(
             one[:m] = 0.0
             while tree < end:
                 a, n = node_start[tree], node_start[tree + 1] - node_start[tree]
-                for r in range(m):
-                    may[r] = np.uint32(0xFFFFFFFF)
+                may[:m] = all_leaves(n)
                 for i in range(n):
                     xs, to, limit, k = x[feature[a + i]], went[i], threshold[a + i], kind[a + i]
                     if k == LEFT_IF_LESS:
                         for r in range(m):
-                            to[r] = xs[r] <= limit
+                            to[r] = np.uint8(255) if xs[r] <= limit else np.uint8(0)
                     elif k == LEFT_IF_LESS_OR_UNKNOWN:
                         for r in range(m):
-                            to[r] = not xs[r] > limit
-                    elif k == CATEGORIES:
+                            to[r] = np.uint8(0) if xs[r] > limit else np.uint8(255)
+                    else:
                         some = words[words_start[a + i, 0] : words_start[a + i, 1]]
                         for r in range(m):
-                            to[r] = _in_set(xs[r], some)
-                    else:
-                        for r in range(m):
-                            to[r] = _goes_left(xs[r], limit, k)
-                    stay = stays[a + i]
+                            to[r] = np.uint8(255) if goes_left(xs[r], limit, k, some) else np.uint8(0)
+                    if_right, if_left = possible[a + i]
                     for r in range(m):
-                        may[r] &= np.uint32(0xFFFFFFFF) if to[r] else stay
-                p = leaf_place[tree]
-                if p >= 0:  # the first leaf that no node forbids
+                        may[r] &= if_left if to[r] else if_right
+                if n < MOST_LEAVES:  # the one leaf that no node forbids
+                    own = placed[MOST_LEAVES * tree :]
                     for r in range(m):
-                        bit = may[r] & (~may[r] + np.uint32(1))
-                        one[r] += placed[p + (np.uint32(bit * SPREAD) >> np.uint32(27))]
+                        one[r] += own[np.uint32(may[r] * SPREAD) >> np.uint32(27)]
                 else:
                     for r in range(m):
                         i = np.int64(0)
@@ -119,15 +90,14 @@ def explain_blocks(
                         if table_start[g] < 0:
                             for k in range(n_bits):
                                 _both(asked_start[b + k], asked_start[b + k + 1], asked_node, asked_left, went, held[k], m)
-                            points_of = (n_bits + 1) // 2
-                            walk_leaf(
+                            half, f = points_of(n_bits), factor_start[g]
+                            walk_block(
                                 walk_value[g],
                                 cover[b : b + n_bits],
                                 column[c : c + n_bits],
+                                factors[f : f + n_bits * half * 4].reshape((n_bits, half, 4)),
                                 held[:n_bits, :m],
-                                points[points_of, :points_of],
-                                weights[points_of, :points_of],
-                                product,
+                                products,
                                 walked,
                                 sums,
                             )
@@ -141,10 +111,11 @@ def explain_blocks(
                                 to = went[asked_node[s]]
                             else:
                                 _both(s, e, asked_node, asked_left, went, both, m)
+                            mask = np.uint8(1 << k)
                             for r in range(m):
-                                pattern[r] |= to[r] << k
+                                pattern[r] |= to[r] & mask
                         for r in range(m):
-                            place[r] = np.int32(pattern[r]) * np.int32(used)
+                            place[r] = np.uint32(pattern[r]) * np.uint32(used)
                         table = values[table_start[g] :]
                         for j in range(used):
                             to_sum, part = sums[column[c + j]], table[j:]
@@ -163,10 +134,10 @@ def explain_blocks(
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _both(start: int, end: int, node: Any, goes_left: Any, went: Any, to: Any, m: int) -> None:
     """Write whether rows went the asked way at all the nodes from `start` to `end`."""
-    first, flip = went[node[start]], np.uint8(1 - goes_left[start])
+    first, flip = went[node[start]], np.uint8(0 if goes_left[start] else 255)
     for r in range(m):
         to[r] = first[r] ^ flip
     for k in range(start + 1, end):
-        more, flip = went[node[k]], np.uint8(1 - goes_left[k])
+        more, flip = went[node[k]], np.uint8(0 if goes_left[k] else 255)
         for r in range(m):
             to[r] &= more[r] ^ flip

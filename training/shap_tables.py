@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from training.shap_walk import points_of, write_factors
 from training.trees import Trees
 
 MOST_BITS = 8
-LOOK_UP, BIT, TABLE_VALUE, FACTOR = 0.4, 0.05, 0.0016, 0.4
+LOOK_UP, BIT, TABLE_VALUE, FACTOR = 0.4, 0.3, 0.0016, 0.2
 """Rough costs, ns a row, by which trees are cut: a look-up, a bit, a value of a table, a factor of a walk."""
 INSIDE, TABLE, WALK = range(3)
 
@@ -36,6 +37,9 @@ class Tables:
     asked_node: npt.NDArray[np.int32]
     asked_left: npt.NDArray[np.uint8]
     """A condition: did the row go left (1) or right (0) at this node of the tree?"""
+    asked: npt.NDArray[np.uint32]
+    wanted: npt.NDArray[np.uint32]
+    """The same as bits, uint32[n_bits]: node k of the tree is bit k, and `wanted` of the `asked` went left."""
     column_start: npt.NDArray[np.int64]
     """First column of each group, int64[n_groups + 1]; of a walk, as many as bits."""
     column: npt.NDArray[np.int32]
@@ -47,6 +51,9 @@ class Tables:
     """Of a walk's bits: the share of rows that goes its way, float64[n_bits]."""
     walk_value: npt.NDArray[np.float64]
     """Of a walk: the value of its leaf, float64[n_groups]."""
+    factor_start: npt.NDArray[np.int64]
+    factors: npt.NDArray[np.float64]
+    """Of a walk: its factors (`shap_walk.write_factors`), from `factor_start` on, int64[n_groups]."""
 
     @property
     def nbytes(self) -> int:
@@ -71,7 +78,7 @@ def build_tables(
     shape = (trees.node_start, trees.feature, trees.left, trees.right)
     cut = np.zeros(len(trees.feature) + len(trees.leaf_value), np.int8)
     for bits in range(most_bits, -1, -1):
-        groups, n_bits, asked, columns, values = _cut(*shape, column, bits, cut)
+        groups, n_bits, asked, columns, values, factors, half = _cut(*shape, column, bits, cut)
         if values * kind.itemsize <= most_bytes:
             break
     tables = Tables(
@@ -80,12 +87,16 @@ def build_tables(
         asked_start=np.zeros(n_bits + 1, np.int64),
         asked_node=np.zeros(asked, np.int32),
         asked_left=np.zeros(asked, np.uint8),
+        asked=np.zeros(n_bits, np.uint32),
+        wanted=np.zeros(n_bits, np.uint32),
         column_start=np.zeros(groups + 1, np.int64),
         column=np.zeros(columns, np.int32),
         table_start=np.full(groups, -1, np.int64),
         values=np.zeros(values, kind),
         cover=np.ones(n_bits),
         walk_value=np.zeros(groups),
+        factor_start=np.zeros(groups, np.int64),
+        factors=np.zeros(factors),
     )
     _fill(
         *shape,
@@ -94,7 +105,7 @@ def build_tables(
         trees.leaf_rows,
         column,
         cut,
-        *gauss(4),
+        *gauss(half),
         *(getattr(tables, name) for name in Tables.__dataclass_fields__),
     )
     return tables
@@ -168,9 +179,10 @@ def _subtree(unit: int, n: int, left: Any, right: Any, nodes: Any, leaves: Any) 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _cut(
     node_start: Any, feature: Any, left: Any, right: Any, column: Any, most_bits: int, cut: Any
-) -> tuple[int, int, int, int, int]:
-    """Mark the cheapest cut of each tree in `cut`; return groups, bits, conditions, columns, values."""
-    groups = n_bits = asked = columns = values = 0
+) -> tuple[int, int, int, int, int, int, int]:
+    """Mark the cheapest cut of each tree in `cut`; return groups, bits, conditions, columns, values, factors, points."""
+    groups = n_bits = asked = columns = values = factors = 0
+    half = (most_bits + 1) // 2 + 1
     cut[:] = 0
     nodes, leaves = np.empty(64, np.int64), np.empty(64, np.int64)
     for tree in range(node_start.size - 1):
@@ -206,7 +218,7 @@ def _cut(
                 cost[u] = LOOK_UP * used + BIT * bits + TABLE_VALUE * used * 2**bits
                 own[u] = TABLE
             elif u >= n:
-                cost[u] = FACTOR * distinct * ((distinct + 1) // 2)
+                cost[u] = FACTOR * distinct * points_of(distinct)
                 own[u] = WALK
             if u < n:
                 parts = 0.0
@@ -225,12 +237,16 @@ def _cut(
             groups += 1
             n_bits += wide[u, 0]
             columns += wide[u, 1]
-            values += wide[u, 1] * 2 ** wide[u, 0] if own[u] == TABLE else 0
+            if own[u] == TABLE:
+                values += wide[u, 1] * 2 ** wide[u, 0]
+            else:
+                half = max(half, points_of(wide[u, 0]))
+                factors += wide[u, 0] * points_of(wide[u, 0]) * 4
             asked += inside[u]
             while above >= 0:
                 asked += 1
                 above = parent[above]
-    return groups, n_bits, asked, columns, values
+    return groups, n_bits, asked, columns, values, factors, half
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -251,15 +267,19 @@ def _fill(
     asked_start: Any,
     asked_node: Any,
     asked_left: Any,
+    bit_asked: Any,
+    bit_wanted: Any,
     column_start: Any,
     columns: Any,
     table_start: Any,
     values: Any,
     cover: Any,
     walk_value: Any,
+    factor_start: Any,
+    factors: Any,
 ) -> None:
     """Write the groups that `cut` marks, in the order of the trees, and their tables."""
-    g = bit = asked = n_columns = size = 0
+    g = bit = asked = n_columns = size = n_factors = 0
     nodes, leaves = np.empty(64, np.int64), np.empty(64, np.int64)
     for tree in range(node_start.size - 1):
         a, z = node_start[tree], node_start[tree + 1]
@@ -284,6 +304,8 @@ def _fill(
                 while parent[v] >= 0:
                     if own_feature[parent[v]] == found[k]:
                         asked_node[asked], asked_left[asked] = parent[v], side[v]
+                        bit_asked[bit] |= np.uint32(1) << np.uint32(parent[v] & 31)
+                        bit_wanted[bit] |= np.uint32(side[v]) << np.uint32(parent[v] & 31)
                         cover[bit] *= share[v]
                         asked += 1
                     v = parent[v]
@@ -292,12 +314,17 @@ def _fill(
             for k in range(n_nodes):  # and one for each node inside
                 found[distinct + k] = own_feature[nodes[k]]
                 asked_node[asked], asked_left[asked] = nodes[k], 1
+                bit_asked[bit] = bit_wanted[bit] = np.uint32(1) << np.uint32(nodes[k] & 31)
                 asked += 1
                 bit += 1
                 asked_start[bit] = asked
             bits = distinct + n_nodes
             if own[u] == WALK:
-                walk_value[g] = leaf_value[a + tree + u - n]
+                walk_value[g], factor_start[g] = leaf_value[a + tree + u - n], n_factors
+                half = points_of(bits)
+                own_factors = factors[n_factors : n_factors + bits * half * 4].reshape((bits, half, 4))
+                write_factors(cover[bit - bits : bit], points[half, :half], weights[half, :half], own_factors)
+                n_factors += bits * half * 4
                 for k in range(bits):
                     columns[n_columns] = column[found[k]]
                     n_columns += 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from features.errors import CorredorError
 
@@ -182,3 +183,19 @@ def _check(trees: Trees) -> None:
     for child in (trees.left, trees.right):
         if not ((child < 0) | (child > own)).all():
             raise CorredorError("a node comes after its child: the model text is damaged.")
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def goes_left(x: Any, threshold: Any, kind: int, words: Any) -> bool:
+    """Return whether LightGBM sends a value left at a node of a kind; `words` is its set of categories."""
+    if kind == LEFT_IF_LESS:
+        return x <= threshold
+    if kind == LEFT_IF_LESS_OR_UNKNOWN:
+        return not x > threshold
+    if kind == CATEGORIES:  # a whole number, not negative, below 2**31
+        if not (x > -1.0 and x < 2147483648.0):
+            return False
+        code = np.int64(x)
+        return code >> 5 < words.size and (words[code >> 5] >> np.uint32(code & 31)) & np.uint32(1) != 0
+    zero = x != x or (x <= ZERO and x >= -ZERO)
+    return (zero or x <= threshold) if kind == ZERO_GOES_LEFT else (not zero and x <= threshold)
