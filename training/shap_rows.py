@@ -20,11 +20,12 @@ def explain_rows(X: Any, bag: Any, tables: Any, sizes: Any, score: Any, shap: An
     group_start, bit_start, asked, wanted = tables[0], tables[1], tables[5], tables[6]
     column_start, column, table_start, values, cover, walk_value, factor_start, factors = tables[7:]
     explains = sizes[2]
-    n_columns = shap.shape[1]
+    n_columns = shap.shape[1] - 1
     walked, sums = np.empty(sizes[1]), np.empty(n_columns)
     for row in range(X.shape[0]):
         x = X[row]
-        sums[:] = 0.0
+        for f in range(n_columns):
+            sums[f] = 0.0
         total, tree = 0.0, 0
         for end in booster_end:
             one = 0.0
@@ -41,7 +42,9 @@ def explain_rows(X: Any, bag: Any, tables: Any, sizes: Any, score: Any, shap: An
                         )
                     went |= np.uint32(is_left) << np.uint32(at - a)
                     may &= possible[at, np.uint64(is_left)]  # a branch here would be guessed wrong
-                one += placed[np.int64(tree) * MOST_LEAVES + np.int64(np.uint32(may * SPREAD) >> np.uint32(27))]
+                one += placed[
+                    np.int64(tree) * MOST_LEAVES + np.int64(np.uint32(may * SPREAD) >> np.uint32(27))
+                ]
                 first, last = (group_start[tree], group_start[tree + 1]) if explains else (0, 0)
                 for g in range(first, last):
                     b, n_bits, c = bit_start[g], bit_start[g + 1] - bit_start[g], column_start[g]
@@ -64,4 +67,5 @@ def explain_rows(X: Any, bag: Any, tables: Any, sizes: Any, score: Any, shap: An
             total += one
         score[row] = total
         if explains:
-            shap[row] = sums
+            for f in range(n_columns):
+                shap[row, f] = sums[f]

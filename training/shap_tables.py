@@ -39,7 +39,7 @@ class Tables:
     """A condition: did the row go left (1) or right (0) at this node of the tree?"""
     asked: npt.NDArray[np.uint32]
     wanted: npt.NDArray[np.uint32]
-    """The same as bits, uint32[n_bits]: node k of the tree is bit k, and `wanted` of the `asked` went left."""
+    """The same in bits, uint32[n_bits]: node k of the tree is bit k, `wanted` of the `asked` went left."""
     column_start: npt.NDArray[np.int64]
     """First column of each group, int64[n_groups + 1]; of a walk, as many as bits."""
     column: npt.NDArray[np.int32]
@@ -54,6 +54,11 @@ class Tables:
     factor_start: npt.NDArray[np.int64]
     factors: npt.NDArray[np.float64]
     """Of a walk: its factors (`shap_walk.write_factors`), from `factor_start` on, int64[n_groups]."""
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """The tables as the kernels take them."""
+        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
     @property
     def nbytes(self) -> int:
@@ -81,23 +86,7 @@ def build_tables(
         groups, n_bits, asked, columns, values, factors, half = _cut(*shape, column, bits, cut)
         if values * kind.itemsize <= most_bytes:
             break
-    tables = Tables(
-        group_start=np.zeros(trees.n_trees + 1, np.int64),
-        bit_start=np.zeros(groups + 1, np.int64),
-        asked_start=np.zeros(n_bits + 1, np.int64),
-        asked_node=np.zeros(asked, np.int32),
-        asked_left=np.zeros(asked, np.uint8),
-        asked=np.zeros(n_bits, np.uint32),
-        wanted=np.zeros(n_bits, np.uint32),
-        column_start=np.zeros(groups + 1, np.int64),
-        column=np.zeros(columns, np.int32),
-        table_start=np.full(groups, -1, np.int64),
-        values=np.zeros(values, kind),
-        cover=np.ones(n_bits),
-        walk_value=np.zeros(groups),
-        factor_start=np.zeros(groups, np.int64),
-        factors=np.zeros(factors),
-    )
+    tables = empty_tables(trees.n_trees, groups, n_bits, asked, columns, values, factors, kind)
     _fill(
         *shape,
         trees.node_rows,
@@ -106,9 +95,39 @@ def build_tables(
         column,
         cut,
         *gauss(half),
-        *(getattr(tables, name) for name in Tables.__dataclass_fields__),
+        *tables.arrays,
     )
     return tables
+
+
+def empty_tables(
+    n_trees: int,
+    groups: int = 0,
+    bits: int = 0,
+    asked: int = 0,
+    columns: int = 0,
+    values: int = 0,
+    factors: int = 0,
+    kind: npt.DTypeLike = np.float64,
+) -> Tables:
+    """Return tables of a size with nothing in them; of trees that are only scored, without groups."""
+    return Tables(
+        group_start=np.zeros(n_trees + 1, np.int64),
+        bit_start=np.zeros(groups + 1, np.int64),
+        asked_start=np.zeros(bits + 1, np.int64),
+        asked_node=np.zeros(asked, np.int32),
+        asked_left=np.zeros(asked, np.uint8),
+        asked=np.zeros(bits, np.uint32),
+        wanted=np.zeros(bits, np.uint32),
+        column_start=np.zeros(groups + 1, np.int64),
+        column=np.zeros(columns, np.int32),
+        table_start=np.full(groups, -1, np.int64),
+        values=np.zeros(values, kind),
+        cover=np.ones(bits),
+        walk_value=np.zeros(groups),
+        factor_start=np.zeros(groups, np.int64),
+        factors=np.zeros(factors),
+    )
 
 
 def gauss(n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -180,7 +199,7 @@ def _subtree(unit: int, n: int, left: Any, right: Any, nodes: Any, leaves: Any) 
 def _cut(
     node_start: Any, feature: Any, left: Any, right: Any, column: Any, most_bits: int, cut: Any
 ) -> tuple[int, int, int, int, int, int, int]:
-    """Mark the cheapest cut of each tree in `cut`; return groups, bits, conditions, columns, values, factors, points."""
+    """Mark the cheapest cut of each tree; return the sizes of its tables, and the most points of a walk."""
     groups = n_bits = asked = columns = values = factors = 0
     half = (most_bits + 1) // 2 + 1
     cut[:] = 0

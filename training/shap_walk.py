@@ -99,7 +99,9 @@ def walk_row(value: float, cover: Any, column: Any, factors: Any, pattern: Any, 
             part = first * factors[j, q, a] + second * factors[j, q + 1, a]
             shap[j] = part if q == 0 else shap[j] + part
     for j in range(d):
-        sums[column[j]] += shap[j] * (1.0 - cover[j] if (pattern >> np.uint64(j)) & np.uint64(1) else -cover[j])
+        sums[column[j]] += shap[j] * (
+            1.0 - cover[j] if (pattern >> np.uint64(j)) & np.uint64(1) else -cover[j]
+        )
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -58,6 +58,8 @@ class Trees:
 
     def expected(self) -> Floats:
         """Return the mean of each tree over its rows of training, float64[n_trees]."""
+        if not self.n_trees:
+            return np.zeros(0)
         first = self.node_start[:-1] + np.arange(self.n_trees)
         total = np.add.reduceat(self.leaf_rows, first)
         return np.asarray(np.add.reduceat(self.leaf_value * self.leaf_rows, first) / total)
@@ -186,7 +188,7 @@ def _check(trees: Trees) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def goes_left(x: Any, threshold: Any, kind: int, words: Any) -> bool:
+def goes_left(x: Any, threshold: Any, kind: int, words: Any) -> Any:
     """Return whether LightGBM sends a value left at a node of a kind; `words` is its set of categories."""
     if kind == LEFT_IF_LESS:
         return x <= threshold

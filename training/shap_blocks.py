@@ -1,4 +1,4 @@
-"""The compiled look-ups: scores and SHAP values of rows, a block at a time and one alone, the same bits."""
+"""The compiled look-ups of many rows, block by block, each block feature by feature."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from training.shap_leaves import MOST_LEAVES, SPREAD, all_leaves
 from training.shap_walk import points_of, walk_block
 from training.trees import LEFT_IF_LESS, LEFT_IF_LESS_OR_UNKNOWN, goes_left
 
-BLOCK = 256
-"""Rows that are explained together: a block and its sums stay in the second cache."""
-TILE = 16
+MOST_ROWS, LEAST_ROWS, BLOCK_BYTES = 512, 128, 5 << 18
+"""A block has so many rows that its values and sums take no more than these bytes: about the second cache."""
+TILE = 8
+"""Rows whose features are turned round together."""
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -24,7 +25,7 @@ def explain_blocks(
     tables: Any,  # the arrays of `Tables`
     sizes: Any,  # (nodes of the largest tree, bits of the widest walk, whether to explain)
     score: Any,  # float64[rows], written
-    shap: Any,  # float64[rows, columns], written
+    shap: Any,  # float64[rows, columns + 1], written but for the last; [0, 1] when nothing is explained
 ) -> None:
     """Write the sum of the boosters' scores, each as LightGBM adds it up, and of their SHAP values."""
     booster_end, node_start, feature, threshold, kind, left, right, leaf_value, words_start, words = bag[:10]
@@ -33,13 +34,13 @@ def explain_blocks(
     column_start, column, table_start, values, cover, walk_value, factor_start, factors = tables[7:]
     most_nodes, most_walked, explains = sizes
     n_rows, n_features = X.shape
-    n_columns = shap.shape[1]
-    width = min(BLOCK, n_rows)
+    n_columns = shap.shape[1] - 1
+    row_bytes = X.itemsize * n_features + 8 * n_columns
+    width = min(max(LEAST_ROWS, min(MOST_ROWS, BLOCK_BYTES // row_bytes)), n_rows)
     x = np.empty((n_features, width), X.dtype)
-    went = np.empty((most_nodes, width), np.uint8)
+    went = np.empty((most_nodes + 1, width), np.uint8)  # the last for what is asked at several nodes
     may = np.empty(width, np.uint32)
     pattern, place = np.empty(width, np.uint8), np.empty(width, np.uint32)
-    both = np.empty(width, np.uint8)
     sums = np.empty((n_columns, width))
     held, walked = np.empty((most_walked, width), np.uint8), np.empty((most_walked, width))
     products, one = np.empty((2, width)), np.empty(width)
@@ -57,39 +58,46 @@ def explain_blocks(
             one[:m] = 0.0
             while tree < end:
                 a, n = node_start[tree], node_start[tree + 1] - node_start[tree]
-                may[:m] = all_leaves(n)
+                every = all_leaves(n)
+                for r in range(m):
+                    may[r] = every
                 for i in range(n):
-                    xs, to, limit, k = x[feature[a + i]], went[i], threshold[a + i], kind[a + i]
+                    at = a + i
+                    of, limit, k = np.int64(feature[at]), threshold[at], kind[at]
+                    if_right, if_left = possible[at, 0], possible[at, 1]
                     if k == LEFT_IF_LESS:
                         for r in range(m):
-                            to[r] = np.uint8(255) if xs[r] <= limit else np.uint8(0)
+                            is_left = x[of, r] <= limit
+                            went[i, r] = np.uint8(255) if is_left else np.uint8(0)
+                            may[r] &= if_left if is_left else if_right
                     elif k == LEFT_IF_LESS_OR_UNKNOWN:
                         for r in range(m):
-                            to[r] = np.uint8(0) if xs[r] > limit else np.uint8(255)
+                            is_right = x[of, r] > limit
+                            went[i, r] = np.uint8(0) if is_right else np.uint8(255)
+                            may[r] &= if_right if is_right else if_left
                     else:
-                        some = words[words_start[a + i, 0] : words_start[a + i, 1]]
+                        some = words[words_start[at, 0] : words_start[at, 1]]
                         for r in range(m):
-                            to[r] = np.uint8(255) if goes_left(xs[r], limit, k, some) else np.uint8(0)
-                    if_right, if_left = possible[a + i]
-                    for r in range(m):
-                        may[r] &= if_left if to[r] else if_right
+                            is_left = goes_left(x[of, r], limit, k, some)
+                            went[i, r] = np.uint8(255) if is_left else np.uint8(0)
+                            may[r] &= if_left if is_left else if_right
                 if n < MOST_LEAVES:  # the one leaf that no node forbids
-                    own = placed[MOST_LEAVES * tree :]
+                    begin: Any = np.uint64(tree) * np.uint64(MOST_LEAVES)
                     for r in range(m):
-                        one[r] += own[np.uint32(may[r] * SPREAD) >> np.uint32(27)]
+                        one[r] += placed[begin + np.uint64(np.uint32(may[r] * SPREAD) >> np.uint32(27))]
                 else:
                     for r in range(m):
-                        i = np.int64(0)
-                        while i >= 0:
-                            i = np.int64(left[a + i] if went[i, r] else right[a + i])
-                        one[r] += leaf_value[a + tree - i - 1]
+                        u: Any = np.int64(0)
+                        while u >= 0:
+                            u = np.int64(left[a + u] if went[u, r] else right[a + u])
+                        one[r] += leaf_value[a + tree - u - 1]
                 if explains:
                     for g in range(group_start[tree], group_start[tree + 1]):
                         b, n_bits = bit_start[g], bit_start[g + 1] - bit_start[g]
                         c, used = column_start[g], column_start[g + 1] - column_start[g]
                         if table_start[g] < 0:
                             for k in range(n_bits):
-                                _both(asked_start[b + k], asked_start[b + k + 1], asked_node, asked_left, went, held[k], m)
+                                _both(b + k, asked_start, asked_node, asked_left, went, held, k, m)
                             half, f = points_of(n_bits), factor_start[g]
                             walk_block(
                                 walk_value[g],
@@ -102,25 +110,25 @@ def explain_blocks(
                                 sums,
                             )
                             continue
-                        for r in range(m):
-                            pattern[r] = 0
                         for k in range(n_bits):
-                            s, e = asked_start[b + k], asked_start[b + k + 1]
-                            to = both
-                            if e - s == 1 and asked_left[s]:
-                                to = went[asked_node[s]]
+                            s, mask = asked_start[b + k], np.uint8(1 << k)
+                            asked: Any = np.int64(asked_node[s])
+                            if asked_start[b + k + 1] - s > 1 or not asked_left[s]:
+                                asked = most_nodes
+                                _both(b + k, asked_start, asked_node, asked_left, went, went, asked, m)
+                            if k == 0:
+                                for r in range(m):
+                                    pattern[r] = went[asked, r] & mask
                             else:
-                                _both(s, e, asked_node, asked_left, went, both, m)
-                            mask = np.uint8(1 << k)
-                            for r in range(m):
-                                pattern[r] |= to[r] & mask
+                                for r in range(m):
+                                    pattern[r] |= went[asked, r] & mask
                         for r in range(m):
                             place[r] = np.uint32(pattern[r]) * np.uint32(used)
-                        table = values[table_start[g] :]
                         for j in range(used):
-                            to_sum, part = sums[column[c + j]], table[j:]
+                            to: Any = np.int64(column[c + j])
+                            begin = np.uint64(table_start[g] + j)
                             for r in range(m):
-                                to_sum[r] += part[place[r]]
+                                sums[to, r] += values[begin + np.uint64(place[r])]
                 tree += 1
             for r in range(m):
                 score[low + r] += one[r]
@@ -132,12 +140,13 @@ def explain_blocks(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _both(start: int, end: int, node: Any, goes_left: Any, went: Any, to: Any, m: int) -> None:
-    """Write whether rows went the asked way at all the nodes from `start` to `end`."""
-    first, flip = went[node[start]], np.uint8(0 if goes_left[start] else 255)
-    for r in range(m):
-        to[r] = first[r] ^ flip
-    for k in range(start + 1, end):
-        more, flip = went[node[k]], np.uint8(0 if goes_left[k] else 255)
-        for r in range(m):
-            to[r] &= more[r] ^ flip
+def _both(bit: int, start: Any, node: Any, asked_left: Any, went: Any, to: Any, row: int, m: int) -> None:
+    """Write into a row of `to` whether rows went the asked way at all the nodes that a bit asks."""
+    for k in range(start[bit], start[bit + 1]):
+        i, flip = np.int64(node[k]), np.uint8(0 if asked_left[k] else 255)
+        if k == start[bit]:
+            for r in range(m):
+                to[row, r] = went[i, r] ^ flip
+        else:
+            for r in range(m):
+                to[row, r] &= went[i, r] ^ flip
