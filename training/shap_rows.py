@@ -22,6 +22,7 @@ def explain_rows(X: Any, bag: Any, tables: Any, sizes: Any, score: Any, shap: An
     explains = sizes[2]
     n_columns = shap.shape[1] - 1
     walked, sums = np.empty(sizes[1]), np.empty(n_columns)
+    patterns = np.empty(table_start.size, np.uint32)
     for row in range(X.shape[0]):
         x = X[row]
         for f in range(n_columns):
@@ -47,25 +48,29 @@ def explain_rows(X: Any, bag: Any, tables: Any, sizes: Any, score: Any, shap: An
                 ]
                 first, last = (group_start[tree], group_start[tree + 1]) if explains else (0, 0)
                 for g in range(first, last):
-                    b, n_bits, c = bit_start[g], bit_start[g + 1] - bit_start[g], column_start[g]
-                    pattern = np.uint64(0)
-                    for k in range(n_bits):
+                    b, pattern = bit_start[g], np.uint64(0)
+                    for k in range(bit_start[g + 1] - b):
                         pattern |= np.uint64((went & asked[b + k]) == wanted[b + k]) << np.uint64(k)
-                    if table_start[g] < 0:
-                        half, f = points_of(n_bits), factor_start[g]
-                        own = factors[f : f + n_bits * half * 4].reshape((n_bits, half, 4))
-                        walk_row(
-                            *(walk_value[g], cover[b : b + n_bits], column[c : c + n_bits]),
-                            *(own, pattern, walked, sums),
-                        )
-                        continue
-                    used = column_start[g + 1] - c
-                    at = table_start[g] + np.int64(pattern) * used
-                    for j in range(used):
-                        sums[column[c + j]] += values[at + j]
+                    patterns[g] = pattern
                 tree += 1
             total += one
         score[row] = total
-        if explains:
-            for f in range(n_columns):
-                shap[row, f] = sums[f]
+        if not explains:
+            continue
+        for g in range(table_start.size):  # apart, so that the look-ups wait for memory together
+            c, pattern = column_start[g], np.uint64(patterns[g])
+            if table_start[g] < 0:
+                b, n_bits = bit_start[g], bit_start[g + 1] - bit_start[g]
+                half, f = points_of(n_bits), factor_start[g]
+                own = factors[f : f + n_bits * half * 4].reshape((n_bits, half, 4))
+                walk_row(
+                    *(walk_value[g], cover[b : b + n_bits], column[c : c + n_bits]),
+                    *(own, pattern, walked, sums),
+                )
+                continue
+            used = column_start[g + 1] - c
+            place = table_start[g] + np.int64(pattern) * used
+            for j in range(used):
+                sums[column[c + j]] += values[place + j]
+        for f in range(n_columns):
+            shap[row, f] = sums[f]

@@ -19,7 +19,7 @@ from training.shap_walk import points_of, write_factors
 from training.trees import Trees
 
 MOST_BITS = 8
-LOOK_UP, BIT, TABLE_VALUE, FACTOR = 0.4, 0.3, 0.0016, 0.2
+LOOK_UP, BIT, TABLE_VALUE, FACTOR = 0.4, 0.15, 0.003, 0.2
 """Rough costs, ns a row, by which trees are cut: a look-up, a bit, a value of a table, a factor of a walk."""
 INSIDE, TABLE, WALK = range(3)
 

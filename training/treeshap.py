@@ -24,7 +24,7 @@ from training.trees import Trees, read_trees
 Floats = npt.NDArray[np.float64]
 MOST_BYTES = 64 << 20
 """Tables take no more than this by default; leaves that would take more are walked."""
-FEW = 8
+FEW = 3
 """Up to so many rows are explained one by one."""
 
 

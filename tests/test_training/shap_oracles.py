@@ -13,7 +13,9 @@ ZERO = 1.0000000180025095e-35  # LightGBM's kZeroThreshold
 def brute_force(tree: dict, row: np.ndarray) -> np.ndarray:
     """Shapley values of a dumped tree by all subsets of features; unknown ones follow the training rows."""
     m = len(row)
-    known = {s: _value(tree, row, frozenset(s)) for k in range(m + 1) for s in itertools.combinations(range(m), k)}
+    known = {
+        s: _value(tree, row, frozenset(s)) for k in range(m + 1) for s in itertools.combinations(range(m), k)
+    }
     out = np.zeros(m)
     for i in range(m):
         others = [j for j in range(m) if j != i]
@@ -46,7 +48,7 @@ def _goes_left(node: dict, x: float) -> bool:
 
 
 def for_shap(trees: list[dict]) -> dict:
-    """Return dumped trees as the plain arrays that shap hands to its own C code; unknown values go `default`."""
+    """Return dumped trees as the arrays that shap hands to its own C code; unknown values go `default`."""
     return {"trees": [_arrays(t) for t in trees], "internal_dtype": np.float64, "input_dtype": np.float64}
 
 

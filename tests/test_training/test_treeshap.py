@@ -65,15 +65,33 @@ def booster(seed: int = 0, *, trees: int = 12, rows: int = 900, width: int = 6, 
 
 
 def hard_rows(model: lgb.Booster, seed: int, n: int = 60) -> np.ndarray:
-    """Rows of double numbers that sit on thresholds, just beside them, at 0 and next to it, or are unknown."""
+    """Rows of double numbers on thresholds and just beside them, at 0 and next to it, and unknown ones."""
     random = np.random.default_rng(seed)
     X = table_of(n, seed + 1, model.num_feature())[0].astype(np.float64)
     nodes = [n for t in model.dump_model()["tree_info"] for n in splits(t["tree_structure"])]
     for node in nodes:
         if node["decision_type"] == "<=":
             at, f = node["threshold"], node["split_feature"]
-            X[random.integers(n), f] = random.choice([at, np.nextafter(at, np.inf), np.nextafter(at, -np.inf)])
-    odd = [0.0, -0.0, 1e-36, -1e-36, 1e-35, -1e-35, 1.1e-35, np.inf, -np.inf, np.nan, -0.5, 39.7, 64.0, 3e9, -3.0]
+            X[random.integers(n), f] = random.choice(
+                [at, np.nextafter(at, np.inf), np.nextafter(at, -np.inf)]
+            )
+    odd = [
+        0.0,
+        -0.0,
+        1e-36,
+        -1e-36,
+        1e-35,
+        -1e-35,
+        1.1e-35,
+        np.inf,
+        -np.inf,
+        np.nan,
+        -0.5,
+        39.7,
+        64.0,
+        3e9,
+        -3.0,
+    ]
     X[random.integers(0, n, 80), random.integers(0, X.shape[1], 80)] = random.choice(odd, 80)
     return X
 
@@ -160,7 +178,9 @@ def test_any_forest_and_any_row_agree_with_lightgbm(
 
 @pytest.mark.parametrize("missing", [{}, {"zero_as_missing": True}, {"use_missing": False}])
 def test_contributions_are_shapley_values_by_all_subsets(missing):
-    model = booster(11, trees=4, num_leaves=12, categories=True, min_data_per_group=5, cat_smooth=1, **missing)
+    model = booster(
+        11, trees=4, num_leaves=12, categories=True, min_data_per_group=5, cat_smooth=1, **missing
+    )
     X = hard_rows(model, 2, 12)
     X = np.where(np.abs(X) < 1e-35, 0.0, X).clip(-1e6, 1e6)
     trees = model.dump_model()["tree_info"]
