@@ -44,6 +44,7 @@ bench: $(TOOLS) ## Measure the engine beside DuckDB, Polars and pandas, and a re
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.corridor
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.nightly
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.request
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.treeshap
 
 notebook: $(TOOLS) demo/corredor.toml ## Execute the notebooks again, in place
 	@$(BIN)/python -m pytest --nbmake --overwrite notebooks
