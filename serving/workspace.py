@@ -50,6 +50,8 @@ class Night:
     parts: Parts
     last_us: int
     """The last moment of the touchpoints, µs UTC."""
+    limit: int | None = None
+    """Bytes that the run may take."""
 
     def as_of(self, date: str | None) -> int:
         """Return the moment of the list (see `Workspace.as_of`)."""
@@ -130,12 +132,12 @@ def open_night(path: Path, memory: str | None = None) -> Night:
     store = open_store(config)
     if store is not None:
         check_named(store, config)
-        return Night(config, InBuckets.of(store, limit), store.span()[1])
+        return Night(config, InBuckets.of(store, limit), store.span()[1], limit)
     if limit is not None:
         check_fits(config, limit)
     tables = load_tables(config, config.folder)
     histories = build_histories(tables.tables)
-    return Night(config, InMemory(histories), histories.span()[1])
+    return Night(config, InMemory(histories), histories.span()[1], limit)
 
 
 def check_named(store: Store, config: Config) -> None:

@@ -97,13 +97,11 @@ def check_mature(histories: Histories, config: Config, as_of_us: int) -> None:
         )
 
 
-def activity_rows(
-    histories: Histories, config: Config, kinds: tuple[str, ...] = (), *, whole: bool = True
-) -> Bools:
+def activity_rows(histories: Histories, config: Config, kinds: tuple[str, ...] = ()) -> Bools:
     """Return which rows of the touchpoints are activity: the kinds named, or any direct contact.
 
     Raises:
-        CorredorError: a kind is not in the data, and these are the `whole` of them, not a call's few.
+        CorredorError: a kind is not in the data, and they are not a part of the company.
     """
     stream = histories.touchpoints
     kinds = kinds or config.churn.kinds

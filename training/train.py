@@ -32,7 +32,7 @@ from training.leaks import find_leaks, left_out
 from training.model import Predictor
 from training.panel import Panel, build_panel, panel_dates
 from training.principality import staples_of
-from training.reasons import global_moments, roll_up
+from training.reasons import global_moments
 from training.satisfaction import fit_satisfaction
 from training.testing import OURS, groups_of, report, run_test
 from training.verdict import verdict_of
@@ -182,4 +182,4 @@ def moments_by_row(fitted: FittedFeatures, predictor: Predictor, X: npt.NDArray[
     """Return contributions by moment of truth (sorted keys), float64[n, n_moments]."""
     keys = sorted({f.moment for f in fitted.features})
     place = np.array([keys.index(f.moment) for f in fitted.features], np.int64)
-    return roll_up(predictor.forest.contributions(X)[:, :-1], place, len(keys))
+    return predictor.forest.explain(X, place)[1][:, :-1]

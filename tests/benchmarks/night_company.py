@@ -52,8 +52,8 @@ def write_log(path: Path, customers: int) -> None:
     spine.write_log(path, customers * EACH, customers)
 
 
-def trained(folder: Path, trees: int = 400) -> Bundle:
-    """Return a model of the frozen recipe: a bag of 6 forests of 400 trees, depth 3."""
+def trained(folder: Path, recipe: Recipe) -> Bundle:
+    """Return a model of this company by a recipe."""
     path = folder / "learnt.parquet"
     write_log(path, LEARNT_FROM)
     histories, asked = spine.load(path), config()
@@ -63,9 +63,7 @@ def trained(folder: Path, trees: int = 400) -> Bundle:
     here = np.stack([eligible(histories, asked, d) for d in DATES], axis=1)
     gone = np.stack([churn_labels(histories, asked, d).value for d in DATES], axis=1)
     rows = X[here]
-    forest = fit_forest(
-        rows, gone[here], recipe=Recipe(trees=trees), directions=[f.direction for f in fitted.features]
-    )
+    forest = fit_forest(rows, gone[here], recipe=recipe, directions=[f.direction for f in fitted.features])
     predictors = {"churn": Predictor(forest)}
     share = float(gone[here].mean())
     return Bundle(
@@ -116,6 +114,10 @@ class Night:
         """Rank everyone, tell the reasons in words, write the list."""
         listed = rank(self._rows, self.bundle, self.config, AS_OF, everyone=True)
         write_list(listed, self.folder / "list.parquet")
+
+    def warm(self) -> None:
+        """Score a few customers, so that what is done once is done."""
+        score_rows(self.bundle, self.parts.read(0).between(0, 20), self.config, AS_OF)
 
     def run(self) -> int:
         """Do all of it as `corredor score --all --out` does; return how many customers are listed."""

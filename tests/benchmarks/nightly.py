@@ -29,6 +29,7 @@ from tests.benchmarks import features as spine
 from tests.benchmarks import night_company as company
 from tests.benchmarks import peers
 from training.bundle import save_bundle
+from training.model import Recipe
 
 CHILD = "from tests.benchmarks.nightly import child; child({folder!r}, {memory!r})"
 
@@ -43,7 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--whole", type=int, nargs="*", default=[10_000, 100_000], help="customers of whole runs"
     )
     parser.add_argument("--memory", default="2GB", help="what a whole run may take")
-    parser.add_argument("--trees", type=int, default=400, help="trees of each forest of the bag")
+    parser.add_argument("--seeds", type=int, default=6, help="forests of the bag")
+    parser.add_argument("--trees", type=int, default=400, help="trees of each forest")
+    parser.add_argument("--depth", type=int, default=3, help="their depth")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
@@ -57,13 +60,13 @@ def main(arguments: list[str] | None = None) -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        bundle = company.trained(folder, options.trees)
+        recipe = Recipe(seeds=options.seeds, trees=options.trees, max_depth=options.depth)
+        bundle = company.trained(folder, recipe)
         save_bundle(bundle, folder / "bundle")
         if not options.json:
             n = len(bundle.fitted.features)
-            print(
-                f"{company.EACH} touchpoints a customer, {n} features, 6 x {options.trees} trees", flush=True
-            )
+            bag = f"{recipe.seeds} x {recipe.trees} trees of depth {recipe.max_depth}"
+            print(f"{company.EACH} touchpoints a customer, {n} features, {bag}", flush=True)
         if options.customers:
             where = company.ingested(folder / "slice", options.customers)
             tell(compare(bundle, where, options.customers, options.rounds, options.explained))
@@ -148,6 +151,7 @@ def whole_runs(folder: Path, sizes: list[int], memory: str) -> list[dict[str, An
         told = json.loads(done.stdout)
         n, per[customers] = told["customers"], 1e6 * told["cpu"] / told["customers"]
         found += [
+            spine.row("whole run, getting ready", n, told["start"], "s"),
             spine.row("whole run, CPU", n, told["cpu"], "s"),
             spine.row("whole run, a customer", n, per[customers], "µs"),
             spine.row("whole run, peak memory", n, told["peak"] / (1 << 30), "GB", bar=2.0),
@@ -164,6 +168,7 @@ def child(folder: str, memory: str) -> None:
     """Run a night as the verb does, in this process; print what it took."""
     began = time.process_time()
     night = company.Night.opened(Path(folder), memory)
+    night.warm()
     ready = time.process_time()
     listed = night.run()
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -15,6 +15,7 @@ from training.bundle import CHURN, PRINCIPALITY, load_bundle, save_bundle
 from training.evaluate import Outcomes, auc
 from training.fitting import (
     Gate,
+    Rows,
     check_enough,
     fit_pair,
     fit_through,
@@ -149,6 +150,21 @@ def test_fewer_rounds_are_taken_where_more_learnt_noise():
     assert min(gate.rounds_log_loss, key=gate.rounds_log_loss.get) == 100
     final = fit_through(made_panel(True), CHURN, noisy, gate)
     assert final.pair.forest.boosters[0].num_trees() == 100
+
+
+def test_rows_are_binned_once_for_what_is_judged_and_what_is_kept():
+    panel = made_panel(False)
+    rows = Rows.of(panel, CHURN, Recipe(trees=20, seeds=2, feature_share=1.0))
+    early = np.arange(len(panel)) < 3_000
+    judged, kept = rows.fit(rows.recipe, early), rows.fit(rows.recipe)
+    assert (judged.snapshots, kept.snapshots) == (3_000, 6_000)
+    assert rows.binned.num_data() == 6_000
+    assert kept.forest.texts() == fit_pair(panel, CHURN, rows.recipe).forest.texts()
+    # outcomes of rows that are not chosen have no part in what is judged
+    other = panel.churned.copy()
+    other[~early] = 1 - other[~early]
+    turned = Rows.of(replace(panel, churned=other), CHURN, rows.recipe).fit(rows.recipe, early)
+    assert turned.forest.texts() == judged.forest.texts()
 
 
 @pytest.mark.parametrize(
