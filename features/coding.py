@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from numba import njit
 
 Ints = npt.NDArray[np.int64]
 Contact = tuple[str | None, ...]
-Texts = pa.ChunkedArray | pa.Array | Sequence[str | None]
+Texts: TypeAlias = pa.ChunkedArray | pa.Array | Sequence[str | None]
 """A text column; a plain sequence where there are few, as in a request."""
 
 NULL = int(np.iinfo(np.int64).min)

@@ -276,9 +276,7 @@ class Plan:
 
         values = measures.begin(high - low, column, promised, contact)
         if self._path is not None and name == "touchpoints":
-            self._path.write(
-                stream, low, high, lambda m: values[measures.places[m]], values, edges[edge_of]
-            )
+            self._path.write(stream, low, high, lambda m: values[measures.places[m]], values, edges[edge_of])
         measures.end(values)
         moment = stream.occurred_at.unpack(low, high)
         walk(

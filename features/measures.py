@@ -38,7 +38,7 @@ DERIVED: dict[str, tuple[int, tuple[tuple[str, ...], ...]]] = {
     "wait_excess": (1_000, (("beyond", "wait_minutes", "promised_minutes"),)),
     "said": (1, tuple(("some", name) for name in ANSWERS)),
 }
-"""Name -> the scale of its integers, and the steps (of `DERIVATIONS`) by which they follow from other measures."""
+"""Name -> the scale of its integers, and the steps (of `DERIVATIONS`) by which they follow from others."""
 DERIVATIONS = (
     *("usual", "has", "only", "square", "less", "less_desired", "negative", "positive"),
     *("beyond", "some"),
@@ -75,9 +75,7 @@ class MeasureTable:
     `begin` and `end`.
     """
 
-    def __init__(
-        self, measures: Sequence[str], told: Collection[str] = (), also: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, measures: Sequence[str], told: Collection[str] = (), also: Sequence[str] = ()) -> None:
         """Prepare.
 
         Args:
@@ -120,7 +118,9 @@ class MeasureTable:
             if step == "log":
                 self._logs.append((place, of[0]))
             else:
-                (self._after if rests else self._before).append((DERIVATIONS.index(step), place, *(*of, 0, 0)[:3]))
+                (self._after if rests else self._before).append(
+                    (DERIVATIONS.index(step), place, *(*of, 0, 0)[:3])
+                )
         self._rests_on_told[name] = rests
         return rests
 

@@ -119,7 +119,8 @@ class ContactClasses:
         numbered: dict[str, Ints] = {}
         for (_, name), d in dimensions.items():
             if name not in numbered:
-                place, seen = fields.index(name), {None: -1}
+                place = fields.index(name)
+                seen: dict[str | None, int] = {None: -1}
                 of = [seen.setdefault(c[place], len(seen) - 1) for c in contacts]
                 numbered[name] = np.array(of, np.int64)
                 most = max(most, len(seen) - 1)

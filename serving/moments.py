@@ -39,7 +39,7 @@ def _number(text: Any, at: int, digits: int) -> int:
         return -1
     number = 0
     for i in range(at, at + digits):
-        digit = np.int64(text[i]) - 48
+        digit = int(text[i]) - 48
         if digit < 0 or digit > 9:
             return -1
         number = 10 * number + digit
@@ -62,7 +62,7 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _read(text: Any, moments: Any) -> bool:
+def _read(text: Any, moments: Any) -> Any:
     """Read one time a line, as many as there is room for; False where a line is something else."""
     at = 0
     for i in range(moments.size):

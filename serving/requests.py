@@ -188,7 +188,7 @@ def _moments(
 ) -> list[int | None]:
     """Return times as µs UTC, as `features.clock.as_of_us` reads them, many at a time."""
     if None not in texts and (plain := plain_moments(texts)) is not None:  # type: ignore[arg-type]
-        return plain.tolist()
+        return list(plain.tolist())
     moments: list[int | None] = []
     local: list[int] = []
     for i, text in enumerate(texts):
@@ -302,7 +302,7 @@ def _contacts(columns: Sequence[Sequence[str | None]]) -> tuple[Ints, tuple[Cont
     orderly = [[part or "" for part in column] if None in column else column for column in columns]
     keys = list(zip(*orderly, strict=True))
     of_key = dict(zip(keys, rows, strict=True))
-    ordered = sorted(of_key)  # type: ignore[type-var]
+    ordered = sorted(of_key)
     number = {key: i for i, key in enumerate(ordered)}
     return np.array([number[key] for key in keys], np.int64), tuple([of_key[key] for key in ordered])
 

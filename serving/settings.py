@@ -23,8 +23,8 @@ class ServingSettings(BaseModel):
     bundle_verified: str = ""
     """Id of the bundle that the supervisor has already opened in a child process."""
     config: Path | None = None
-    max_body_bytes: int = Field(2**20, ge=1024, le=2**30)
-    max_customers: int = Field(500, ge=1, le=100_000)
+    max_body_bytes: int = Field(2**23, ge=1024, le=2**30)
+    max_customers: int = Field(1000, ge=1, le=100_000)
     max_rows: int = Field(10_000, ge=1, le=1_000_000)
     """Rows of one table of one customer."""
     body_seconds: float = Field(10.0, gt=0, le=600)

@@ -99,7 +99,8 @@ class LeftOut:
         return tuple(
             _describe(
                 self.stream,
-                *self.contacts[i].tolist(),
+                int(self.contacts[i, 0]),
+                int(self.contacts[i, 1]),
                 self.risk,
                 float(self.risk_without[i]),
                 float(self.change[i]),

@@ -83,7 +83,7 @@ class Reason:
 
 def tell_reasons(bundle: Bundle, scores: Scores, element: int, question: str = CHURN) -> tuple[Reason, ...]:
     """Return the reasons of one customer of scores that were asked for with `reasons`, strongest first."""
-    risk = float(scores.probability(question)[element]) 
+    risk = float(scores.probability(question)[element])
     on = AsOf(scores.as_of, bundle.config.project.zone)
     reasons = []
     for moment, contribution, without, (feature, value, usual) in _tops(bundle, scores, element, question):
@@ -133,7 +133,7 @@ def say_reasons(
 def _tops(
     bundle: Bundle, scores: Scores, element: int, question: str
 ) -> Iterator[tuple[str, float, float, tuple[Feature, float, float | None]]]:
-    """Yield one customer's top moments: which, its contribution, the risk without it, and what it is told by."""
+    """Yield one customer's top moments: which, its contribution, the risk without it, what tells it."""
     if question not in scores.explained or scores.X is None:
         raise ValueError("these scores were made without reasons: call score(…, reasons=k)")
     top, row = scores.explained[question].top, scores.X[element]

@@ -213,8 +213,35 @@ TEXTS = [
     *("é" * 256, "é" * 257, "\ufeff", "\u2028"),
 ]
 NUMBERS = [
-    *("0", "-0", "01", "1.", ".5", "+1", "1e5", "1e999", "-1e999", "1e-400", "NaN", "Infinity", "true", "null"),
-    *('"5"', "9" * 19, "9" * 30, "9" * 400, "10", "10.0000001", "-1", "3.0", "0.1000000000000000055511", "[]", "{}"),
+    *(
+        "0",
+        "-0",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "1e5",
+        "1e999",
+        "-1e999",
+        "1e-400",
+        "NaN",
+        "Infinity",
+        "true",
+        "null",
+    ),
+    *(
+        '"5"',
+        "9" * 19,
+        "9" * 30,
+        "9" * 400,
+        "10",
+        "10.0000001",
+        "-1",
+        "3.0",
+        "0.1000000000000000055511",
+        "[]",
+        "{}",
+    ),
 ]
 BODIES = [
     *(f'{{"customers": [{{"customer_id": "1", "touchpoints": [{{{ROW}, "item": "{t}"}}]}}]}}' for t in TEXTS),
@@ -238,7 +265,10 @@ BODIES = [
         for value in (*NUMBERS, '"en"', '"fr"')
     ),
     *("", "null", "[]", "{}", "5", '{"customers": []} x', '{"customers": []}//', "[" * 5000),
-    *(f'{{"customers": [{{"customer_id": "1", "touchpoints": []}}]}}{end}' for end in (" \n", "x", "//", "{}")),
+    *(
+        f'{{"customers": [{{"customer_id": "1", "touchpoints": []}}]}}{end}'
+        for end in (" \n", "x", "//", "{}")
+    ),
 ]
 RAW = [
     *(b.encode("utf-8", "surrogatepass") for b in BODIES),
