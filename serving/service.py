@@ -16,9 +16,8 @@ from features.errors import CorredorError
 from serving.guard import Guard, House
 from serving.keys import load_keys
 from serving.launch import QUIET
-from serving.loading import open_bundle
+from serving.loading import open_bundle, verified_id
 from serving.metrics import service_metrics
-from serving.scorer import Scorer
 from serving.settings import load_settings
 from serving.web import Office, scoring_app
 
@@ -36,6 +35,7 @@ def office() -> Office:
     http={"host": "127.0.0.1", "port": 3000},
     traffic={"timeout": 120},
     logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": "/"},  # spans that go nowhere took a sixth of a request
     metrics={"enabled": False},  # ours count by path, BentoML's by whatever path is asked for
 )
 class CorredorService:
@@ -43,6 +43,9 @@ class CorredorService:
 
     def __init__(self) -> None:
         """Load, verify and warm the model; the worker answers when this is done."""
+        # imported here: the supervisor, which imports this module too, needs none of it
+        from serving.scorer import Scorer
+
         settings, metrics = load_settings(), service_metrics()
         keys = load_keys()
         bundle = open_bundle(settings)
@@ -59,10 +62,10 @@ class CorredorService:
         _forget_tracking()
         try:
             load_keys()
-            bundle = open_bundle(load_settings())
+            identity = verified_id(load_settings())
         except CorredorError as error:
             raise bentoml.exceptions.BentoMLException(str(error)) from None
-        os.environ["CORREDOR_BUNDLE_VERIFIED"] = bundle.id
+        os.environ["CORREDOR_BUNDLE_VERIFIED"] = identity
 
 
 _service: Any = CorredorService  # what the decorators make of the class

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -14,8 +15,9 @@ from starlette.routing import Route, Router
 
 from serving.guard import House
 from serving.metrics import exposition
-from serving.openapi import openapi_document
-from serving.scorer import Answer, Scorer
+
+if TYPE_CHECKING:
+    from serving.scorer import Answer, Scorer
 
 LARGE_BODY = 24 * 1024
 """Bodies from this size on are scored in a thread, so that others are answered meanwhile."""
@@ -26,6 +28,8 @@ class Office:
 
     def __init__(self, house: House, scorer: Scorer) -> None:
         """Take over when the model is loaded."""
+        from serving.openapi import openapi_document
+
         self.house = house
         self.scorer = scorer
         self.thread = anyio.CapacityLimiter(1)
