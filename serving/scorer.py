@@ -24,6 +24,8 @@ from training.scoring import BOTH_QUESTIONS, Scores, score
 
 GC_THRESHOLD = 20_000
 """Objects that may come to be before the collector looks for cycles; a request leaves none behind."""
+MANY = 8
+"""Customers of a call that goes through what scores many."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,6 +45,7 @@ class Scorer:
     def __init__(self, bundle: Bundle, settings: ServingSettings) -> None:
         """Hold a model for as long as the worker lives."""
         self.bundle = bundle
+        self._most_customers = settings.max_customers
         self._score_reader = Reader(ScoreRequest, settings)
         self._explain_reader = Reader(ExplainRequest, settings)
 
@@ -79,8 +82,9 @@ class Scorer:
         ]
         plain = {"customer_id": "1", "as_of": "2001-03-01", "touchpoints": touchpoints}
         rich = {**plain, "relationships": [{"product": "p", "started_at": "2001-01-01"}]}
-        for customers in ([plain], [rich, plain]):
-            body = json.dumps({"customers": customers}).encode()
+        # one row, few and many go through kernels of their own
+        for customers in ([plain], [rich, plain], [plain] * MANY):
+            body = json.dumps({"customers": customers[: self._most_customers]}).encode()
             self.score(body)
             self.explain(body)
         gc.collect()
