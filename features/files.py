@@ -78,11 +78,11 @@ def load_files(
     check_types(where, source.columns)
     found = [find_files(p, where=where, folder=folder, folders=folders) for p in patterns or (source.path,)]
     paths = list(dict.fromkeys(path for some in found for path in some))
-    kind = source.format or _format_of(where, paths[0])
-    paths, copies = _without_copies(paths)
+    kind = source.format or format_of(where, paths[0])
+    paths, copies = without_copies(paths)
     called = tuple(_relative(path, folder) for path in paths)
     if kind == "parquet":
-        n_rows = _check_parquet(where, source, paths, called)
+        n_rows = check_parquet(where, source, paths, called)
         foreign = source.timezone is not None and source.timezone != zone.key
         if not source.columns and not foreign:
             twice = sum(n * more for n, more in zip(n_rows, copies, strict=True))
@@ -146,7 +146,7 @@ def _put_aside(
     return bad
 
 
-def _check_parquet(where: str, source: FileSource, paths: Sequence[Path], called: Sequence[str]) -> list[int]:
+def check_parquet(where: str, source: FileSource, paths: Sequence[Path], called: Sequence[str]) -> list[int]:
     """Raise for Parquet files that cannot be read or have hostile columns; return their rows."""
     n_rows, names = [], []
     for path, label in zip(paths, called, strict=True):
@@ -205,7 +205,8 @@ def _check_declared(where: str, source: FileSource, names: Sequence[str]) -> Non
             raise CorredorError(f"{where} columns: {unknown_name('column', column, set(names) - {ROW})}")
 
 
-def _format_of(where: str, path: Path) -> str:
+def format_of(where: str, path: Path) -> str:
+    """Return what the ending of a path tells: csv, parquet or json."""
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if ending.lower() not in _ENDINGS:
         raise CorredorError(
@@ -215,7 +216,7 @@ def _format_of(where: str, path: Path) -> str:
     return _ENDINGS[ending.lower()]
 
 
-def _without_copies(paths: list[Path]) -> tuple[list[Path], list[int]]:
+def without_copies(paths: list[Path]) -> tuple[list[Path], list[int]]:
     """Return the paths without those that repeat another byte for byte, and how many copies each has."""
     sizes: dict[int, list[Path]] = defaultdict(list)
     for path in paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from features.errors import CorredorError, unknown_name
 from features.histories import Histories, build_histories
 from features.ingested import Store, read_manifest
 from features.ingesting import check_fresh
+from features.sampling import drawn
 from features.sources import load_tables
 from serving.memory import bytes_of, check_fits
 from serving.nightly import InBuckets, InMemory, Parts
@@ -98,6 +99,17 @@ def open_workspace(path: Path) -> Workspace:
     store = open_store(config)
     tables = load_tables(config, config.folder) if store is None else store.everything()
     return Workspace(config, tables, build_histories(tables.tables))
+
+
+def sample_of(workspace: Workspace, share: float) -> Workspace:
+    """Return a workspace with a share of its customers, drawn by the hash of their ids."""
+    if share == 1.0:
+        return workspace
+    histories = workspace.histories
+    chosen = np.flatnonzero(drawn(histories.customer_ids, share))
+    if not len(chosen):
+        raise CorredorError(f"--sample {share:g}: draws none of {histories.n_customers:,} customers. Take more.")
+    return replace(workspace, histories=histories.select(chosen))
 
 
 def open_store(config: Config) -> Store | None:

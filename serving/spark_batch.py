@@ -1,0 +1,201 @@
+"""The at-risk list on Spark: each bucket scored with its reasons in the pass that builds its features."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.durable import sync
+from features.errors import CorredorError, unknown_name
+from features.histories import Histories
+from features.spark import Company, opened_company, spark_session
+from features.spark_sources import told
+from serving.rows import SCHEMA, score_chunks
+from serving.workspace import chosen_day, open_store
+from training.bundle import PRINCIPALITY, Bundle, load_bundle, save_bundle
+from training.config import Config
+from training.principality import finds_staples, users_of_items, widest_items
+
+ITEMS = pa.schema([("item", pa.string()), ("customers", pa.int64())])
+
+
+@dataclass(frozen=True)
+class SparkNight:
+    """A company that is open on Spark for scoring everyone."""
+
+    company: Company
+    config: Config
+
+    def as_of(self, date: str | None) -> int:
+        """Return the moment of the list (see `serving.workspace.chosen_day`)."""
+        return chosen_day(date, self.company.span[1], self.config)
+
+    def score(self, bundle: Bundle, as_of_us: int, folder: Path) -> pa.Table:
+        """Score everyone; return the rows (`serving.rows.SCHEMA`), which are the Parquet files of a folder.
+
+        Raises:
+            CorredorError: the folder is there already, or a task failed.
+        """
+        if folder.exists():
+            raise CorredorError(f"{folder}: is there already. Remove it, or give another name.")
+        session = self.company.session
+        parts = session.sparkContext.broadcast(bundle_parts(bundle))
+        work = partial(
+            score_parts,
+            identity=bundle.id,
+            parts=parts,
+            config=self.config.model_dump_json(),
+            as_of_us=as_of_us,
+            staples=self._staples(bundle, as_of_us),
+        )
+        rows = self.company.each(work, SCHEMA)
+        with told():
+            rows.write.option("compression", "zstd").parquet(folder.absolute().as_uri())
+        sync(folder)
+        return read_rows(folder)
+
+    def _staples(self, bundle: Bundle, as_of_us: int) -> tuple[str, ...] | None:
+        """Return the staples that all customers together show; None where nothing asks for them."""
+        if PRINCIPALITY not in bundle.predictors or not finds_staples(self.config):
+            return None
+        before = min(bundle.window.first_as_of, as_of_us)
+        work = partial(count_users, config=self.config.model_dump_json(), before=before)
+        with told():
+            found = self.company.each(work, ITEMS).groupBy("item").sum("customers").toArrow()
+        return widest_items(dict(zip(*(column.to_pylist() for column in found.columns), strict=True)))
+
+
+@contextmanager
+def open_spark_night(config: Config, master: str | None = None) -> Iterator[SparkNight]:
+    """Open a workspace on Spark, as ingested if it is, else its sources.
+
+    Raises:
+        CorredorError: Spark is not there, or the sources cannot be read.
+    """
+    with (
+        spark_session(master) as session,
+        opened_company(session, config, config.folder, store=open_store(config)) as company,
+    ):
+        check_kinds(company, config)
+        yield SparkNight(company, config)
+
+
+def check_kinds(company: Company, config: Config) -> None:
+    """Check that the kinds and products that a configuration names are in the data.
+
+    Raises:
+        CorredorError: one is not.
+    """
+    for names, table, what in (
+        ((*config.churn.kinds, *config.principality.kinds), "touchpoints", "kind of touchpoint in the data"),
+        (config.churn.products, "relationships", "product in relationships"),
+    ):
+        known = company.names[table]
+        for name in names:
+            if name not in known and known:
+                raise unknown_name(what, name, known)
+
+
+def score_parts(
+    histories: Iterator[Histories],
+    *,
+    identity: str,
+    parts: Any,
+    config: str,
+    as_of_us: int,
+    staples: tuple[str, ...] | None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of the customers of some buckets, in a worker.
+
+    Args:
+        histories: of each bucket.
+        identity: the id of the bundle.
+        parts: Spark's broadcast of its files (`bundle_parts`).
+        config: the workspace's configuration as JSON.
+        as_of_us: the moment of the list, µs UTC.
+        staples: those of the whole company.
+    """
+    bundle = _opened(identity, parts)
+    settings = Config.model_validate_json(config)
+    for some in histories:
+        for chunk in score_chunks(bundle, some, settings, as_of_us, staples=staples or ()):
+            yield chunk.rows
+
+
+def count_users(histories: Iterator[Histories], *, config: str, before: int) -> Iterator[pa.RecordBatch]:
+    """Yield by how many customers each item is used, in a worker."""
+    settings = Config.model_validate_json(config)
+    counts: Counter[str] = Counter()
+    for some in histories:
+        counts.update(users_of_items(some, settings, before))
+    yield pa.RecordBatch.from_arrays(
+        [pa.array(counts.keys(), pa.string()), pa.array(counts.values(), pa.int64())], schema=ITEMS
+    )
+
+
+def bundle_parts(bundle: Bundle) -> dict[str, bytes]:
+    """Return the files of a bundle by name, sealed as they are on a disk.
+
+    Raises:
+        CorredorError: written again it is not the same bundle.
+    """
+    with tempfile.TemporaryDirectory(prefix="corredor-") as scratch:
+        folder = Path(scratch) / "bundle"
+        saved = save_bundle(bundle, folder)
+        if bundle.id and saved.id != bundle.id:
+            raise CorredorError(f"bundle {bundle.version}: does not write as it was read. Train again here.")
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _opened(identity: str, parts: Any) -> Bundle:
+    """Return the bundle of a broadcast, opened once in this process."""
+    if identity not in _OPEN:
+        _OPEN.clear()
+        _OPEN[identity] = _unsealed(identity, parts.value)
+    return _OPEN[identity]
+
+
+_OPEN: dict[str, Bundle] = {}
+
+
+def _unsealed(identity: str, parts: Mapping[str, bytes]) -> Bundle:
+    with tempfile.TemporaryDirectory(prefix="corredor-") as scratch:
+        folder = Path(scratch) / "bundle"
+        folder.mkdir()
+        for name, content in parts.items():
+            (folder / name).write_bytes(content)
+        bundle = load_bundle(folder, verify=False)  # the driver opened the same in a child process
+    if identity and bundle.id != identity:
+        raise CorredorError(f"bundle {bundle.version}: arrived on a worker as another than {identity[:12]}.")
+    return bundle
+
+
+def read_rows(folder: Path) -> pa.Table:
+    """Return the rows that Spark wrote into a folder, with the types of `serving.rows.SCHEMA`."""
+    files = sorted(folder.glob("*.parquet"))
+    tables = [pq.read_table(file).select(SCHEMA.names).cast(SCHEMA) for file in files]
+    return pa.concat_tables([SCHEMA.empty_table(), *tables])
+
+
+@contextmanager
+def scores_folder(asked: Path | None, out: Path | None) -> Iterator[Path]:
+    """Give the folder for the rows of all customers: the one asked for, or one that is removed in the end."""
+    if asked is not None:
+        yield asked
+        return
+    beside = Path.cwd() if out is None else out.absolute().parent
+    work = Path(tempfile.mkdtemp(prefix=".corredor-spark-", dir=beside))
+    try:
+        yield work / "scores"
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
