@@ -58,6 +58,7 @@ def load_files(
     zone: ZoneInfo,
     quarantine: Quarantine,
     patterns: Sequence[str] = (),
+    partly: bool = False,
 ) -> LoadedFiles:
     """Return the rows of a `[files.NAME]`, with the hidden column that numbers them.
 
@@ -73,6 +74,7 @@ def load_files(
         zone: The project's time zone.
         quarantine: Takes the rows put aside.
         patterns: Paths instead of the source's own.
+        partly: They are some of its files: what only all of them can lack is not asked of them.
     """
     where = f"[files.{name}]"
     check_types(where, source.columns)
@@ -106,15 +108,23 @@ def load_files(
             table = table.append_column(ROW, pa.array(row_numbers(number, i, block.lines)))
             tables.append(table.filter(pa.array(~bad)) if bad.any() else table)
     relation = pa.concat_tables(tables, promote_options="permissive")
-    _check_declared(where, source, relation.column_names)
     kept = len(relation)
-    reasons = quarantine.reasons(f"files.{name}")
-    if rows and not kept:
-        raise CorredorError(
-            f"{where}: none of the {rows:,} rows of {called[0]} can be read: {next(iter(reasons))}."
-        )
-    intake = Intake(rows + duplicates, kept, duplicates, rows - kept, reasons)
+    intake = Intake(
+        rows + duplicates, kept, duplicates, rows - kept, quarantine.reasons(f"files.{name}")
+    )
+    if not partly:
+        check_whole(where, source, relation.column_names, intake, called[0])
     return LoadedFiles(relation, intake, called, has_lines)
+
+
+def check_whole(where: str, source: FileSource, names: Sequence[str], intake: Intake, first: str) -> None:
+    """Raise when no file of a source has a column that is declared, or none of its rows can be read."""
+    _check_declared(where, source, names)
+    if intake.quarantined and not intake.kept:
+        raise CorredorError(
+            f"{where}: none of the {intake.quarantined:,} rows of {first} can be read: "
+            f"{next(iter(intake.reasons))}."
+        )
 
 
 def _put_aside(

@@ -47,6 +47,7 @@ Session = Any
 BUCKET_BYTES = 16 << 20
 """Bytes of the sources that a bucket is made of, where nothing else is said."""
 MOST_BUCKETS = 1 << 16
+LOOPBACK = "127.0.0.1"
 _WORKER = {
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "passive",
@@ -57,11 +58,12 @@ _WORKER = {
 
 
 @contextmanager
-def spark_session(master: str | None = None) -> Iterator[Session]:
+def spark_session(master: str | None = None, *, log: Path | None = None) -> Iterator[Session]:
     """Open a Spark session, or take the one that is there, which stays open.
 
     Args:
         master: as Spark names it, such as `local[2]`; by default what Spark's own settings say, else `local[*]`.
+        log: a file for what Spark itself has to say, and its workers; by default the standard error output.
 
     Raises:
         CorredorError: pyspark, sqlglot or Java is not there, or the session cannot be opened.
@@ -78,24 +80,46 @@ def spark_session(master: str | None = None) -> Iterator[Session]:
         yield there
         return
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if master is None or master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
     builder = SparkSession.builder.appName("corredor")
     if master is not None:
         builder = builder.master(master)
     for name, value in settings_of(master).items():
         builder = builder.config(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is new to Spark: we pass Arrow
+        try:
+            with _errors_to(log):
+                session = builder.getOrCreate()
+        except Exception as error:
+            where = "" if log is None else f" Its own words: {log}."
+            raise CorredorError(
+                f"--engine spark: no session opens ({str(error).splitlines()[0][:200]}). It needs Java 17 or "
+                f"later (JAVA_HOME), and a --master that answers.{where}"
+            ) from None
+        try:
+            yield session
+        finally:
+            session.stop()
+
+
+@contextmanager
+def _errors_to(log: Path | None) -> Iterator[None]:
+    """Have what this process starts write its errors to a file; it goes on to after the context."""
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    ours = os.dup(2)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is new to Spark: we pass Arrow
-            session = builder.getOrCreate()
-    except Exception as error:
-        raise CorredorError(
-            f"--engine spark: no session opens ({str(error).splitlines()[0][:200]}). It needs Java 17 or later "
-            "(JAVA_HOME), and a --master that answers."
-        ) from None
-    try:
-        yield session
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
     finally:
-        session.stop()
+        os.dup2(ours, 2)
+        os.close(ours)
 
 
 def settings_of(master: str | None) -> dict[str, str]:
@@ -110,7 +134,7 @@ def settings_of(master: str | None) -> dict[str, str]:
         **{f"spark.executorEnv.{name}": value for name, value in _WORKER.items()},
     }
     if master is None or master.startswith("local"):
-        found |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        found |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
     return found
 
 

@@ -22,7 +22,7 @@ from features.conform import conform
 from features.contract import CONTRACT, Intake, TableContract, check_columns
 from features.databases import load_database, spark_table
 from features.errors import CorredorError
-from features.files import check_parquet, find_files, format_of, without_copies
+from features.files import check_parquet, check_whole, find_files, format_of, without_copies
 from features.lockdown import locked_session
 from features.names import check_names
 from features.queries import Query, plain_sql
@@ -33,6 +33,7 @@ Frame = Any
 Session = Any
 PROBED = 2_000
 """Rows of each relation that both engines are asked about."""
+_CLOCK = "spark.sql.session.timeZone"
 _EXACT = 1e-9
 """Two sums of the same numbers in another order may differ by so much of themselves."""
 
@@ -66,16 +67,16 @@ def source_frames(session: Session, settings: DataSettings, folder: Path, until_
     folder = Path(folder).resolve()
     queries = read_queries(settings)
     relations = open_relations(session, settings, folder, queries)
+    apart = session.newSession()  # whose views and clock are nobody else's
+    apart.conf.set(_CLOCK, settings.project.timezone)
     answers = {}
     for name, query in queries.items():
         chosen = {n: relations.frames[n] for n in query.relations}
-        for relation, frame in chosen.items():
-            frame.createOrReplaceTempView(relation)
-        answers[name] = spark_answer(session, query)
+        answers[name] = _asked(session, query, chosen, settings.project.timezone)
         contract = CONTRACT[name]
         check_names(query.where, answers[name].columns)
         check_columns(contract, tasks.canonical(contract, answers[name].columns))
-        compare(session, settings, folder, query, contract, chosen, until_us)
+        compare(apart, settings, folder, query, contract, chosen, until_us)
     return SourceFrames(answers, queries, relations)
 
 
@@ -147,6 +148,8 @@ def _read_files(
     rows, aside = (tasks.total(facts, what) for what in ("rows", "quarantined"))
     reasons = dict(tasks.reasons_of(facts).most_common())
     found.intake[name.lower()] = Intake(rows + twice, rows - aside, twice, aside, reasons)
+    first = paths[0].relative_to(folder) if paths[0].is_relative_to(folder) else paths[0].name
+    check_whole(f"[files.{name}]", source, schema.names, found.intake[name.lower()], str(first))
     found.aside.append(pieces.filter(F.col("what") == tasks.ASIDE))
     unpack = partial(tasks.unpack_rows, schema=schema.serialize().to_pybytes())
     found.frames[name.lower()] = pieces.filter(F.col("what") == name).mapInArrow(unpack, type_of(schema))
@@ -188,8 +191,22 @@ def _answer(session: Session, tree: Any, where: str) -> Frame:
     return session.sql(tree.sql(dialect="spark", unsupported_level=ErrorLevel.RAISE))
 
 
+def _asked(session: Session, query: Query, relations: Mapping[str, Frame], timezone: str) -> Frame:
+    """Ask a query of the relations, calendars counted in a time zone as the embedded run does."""
+    before = session.conf.get(_CLOCK)
+    session.conf.set(_CLOCK, timezone)
+    try:
+        for name, frame in relations.items():
+            frame.createOrReplaceTempView(name)
+        return spark_answer(session, query)
+    finally:
+        session.conf.set(_CLOCK, before)
+        for name in relations:
+            session.catalog.dropTempView(name)
+
+
 def compare(
-    session: Session,
+    apart: Session,
     settings: DataSettings,
     folder: Path,
     query: Query,
@@ -208,12 +225,9 @@ def compare(
     folders = readable_folders(settings, folder)
     with locked_session(some, folders=folders, timezone=settings.project.timezone) as duck:
         ours = duck.sql(plain_sql(query)).to_arrow_table()
-    apart = session.newSession()
-    apart.conf.set("spark.sql.session.timeZone", settings.project.timezone)
-    for name, rows in some.items():
-        _to_spark(apart, rows).createOrReplaceTempView(name)
     try:
-        theirs = spark_answer(apart, query).toArrow()
+        there = {name: _to_spark(apart, rows) for name, rows in some.items()}
+        theirs = _asked(apart, query, there, settings.project.timezone).toArrow()
     except PySparkException as error:
         raise CorredorError(f"{query.where}: Spark cannot run it: {_first_line(error)} {_INSTEAD}") from None
     zone = settings.project.zone

@@ -228,6 +228,7 @@ def read_files(
                 zone=ZoneInfo(timezone),
                 quarantine=aside,
                 patterns=[path],
+                partly=True,
             )
             assert isinstance(loaded.relation, pa.Table)
             rows = loaded.relation.drop_columns([ROW]).combine_chunks()

@@ -26,6 +26,8 @@ from training.bundle import PRINCIPALITY, Bundle, load_bundle, save_bundle
 from training.config import Config
 from training.principality import finds_staples, users_of_items, widest_items
 
+SPARK_LOG = Path(".corredor") / "spark.log"
+"""Where Spark writes what it has to say, in the workspace."""
 ITEMS = pa.schema([("item", pa.string()), ("customers", pa.int64())])
 
 
@@ -83,7 +85,7 @@ def open_spark_night(config: Config, master: str | None = None) -> Iterator[Spar
         CorredorError: Spark is not there, or the sources cannot be read.
     """
     with (
-        spark_session(master) as session,
+        spark_session(master, log=config.folder / SPARK_LOG) as session,
         opened_company(session, config, config.folder, store=open_store(config)) as company,
     ):
         check_kinds(company, config)

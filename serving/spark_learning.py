@@ -9,6 +9,7 @@ from pathlib import Path
 from features.contract import Tables, newest_moment
 from features.histories import build_histories
 from features.spark import opened_company, spark_session
+from serving.spark_batch import SPARK_LOG
 from serving.workspace import Workspace, open_store
 from training.config import load_config
 from training.spark_panel import SparkSnapshots
@@ -28,7 +29,7 @@ def open_spark_workspace(
     """
     config = load_config(path)
     with (
-        spark_session(master) as session,
+        spark_session(master, log=config.folder / SPARK_LOG) as session,
         opened_company(session, config, config.folder, store=open_store(config), share=share) as company,
     ):
         work = config.folder / ".corredor"
