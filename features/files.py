@@ -109,9 +109,7 @@ def load_files(
             tables.append(table.filter(pa.array(~bad)) if bad.any() else table)
     relation = pa.concat_tables(tables, promote_options="permissive")
     kept = len(relation)
-    intake = Intake(
-        rows + duplicates, kept, duplicates, rows - kept, quarantine.reasons(f"files.{name}")
-    )
+    intake = Intake(rows + duplicates, kept, duplicates, rows - kept, quarantine.reasons(f"files.{name}"))
     if not partly:
         check_whole(where, source, relation.column_names, intake, called[0])
     return LoadedFiles(relation, intake, called, has_lines)

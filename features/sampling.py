@@ -9,9 +9,7 @@ import pyarrow as pa
 from features.buckets import buckets_of
 from features.errors import CorredorError
 
-_GAMMA, _FIRST, _SECOND = (
-    np.uint64(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
+_GAMMA, _FIRST, _SECOND = (np.uint64(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 def drawn(ids: pa.Array | pa.ChunkedArray, share: float) -> npt.NDArray[np.bool_]:

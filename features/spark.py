@@ -1,4 +1,4 @@
-"""The same engine on Spark: the sources cut by bucket of customers, each bucket's histories built in one task.
+"""The same engine on Spark: the sources cut by bucket of customers, the histories of each built in one task.
 
 A task reads rows, checks them by the very code of the embedded run and sorts them into buckets; after the one
 shuffle a bucket is whole, its rows count once, and what is asked of it is asked of its `Histories`. So every
@@ -35,12 +35,12 @@ from features.ingested import Store
 from features.settings import DataSettings
 from features.spark_sources import (
     SourceFrames,
+    collect_facts,
     frame_type,
     on_disk,
-    type_of,
-    collect_facts,
     source_frames,
     told,
+    type_of,
 )
 
 Session = Any
@@ -62,7 +62,7 @@ def spark_session(master: str | None = None, *, log: Path | None = None) -> Iter
     """Open a Spark session, or take the one that is there, which stays open.
 
     Args:
-        master: as Spark names it, such as `local[2]`; by default what Spark's own settings say, else `local[*]`.
+        master: as Spark names it, such as `local[2]`; by default what Spark's own settings say.
         log: a file for what Spark itself has to say, and its workers; by default the standard error output.
 
     Raises:
@@ -338,4 +338,4 @@ def _usual_buckets(session: Session, sources: SourceFrames) -> int:
     for frame in sources.relations.frames.values():
         plan = frame._jdf.queryExecution().optimizedPlan()  # what Spark's own planner knows of its size
         size += min(int(str(plan.stats().sizeInBytes())), 1 << 46)
-    return max(session.sparkContext.defaultParallelism, min(size // BUCKET_BYTES, MOST_BUCKETS))
+    return max(int(session.sparkContext.defaultParallelism), min(size // BUCKET_BYTES, MOST_BUCKETS))

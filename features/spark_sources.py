@@ -1,7 +1,7 @@
-"""The `[sources]` as Spark data frames: the files, databases and Spark tables that queries name, and the queries.
+"""The `[sources]` as Spark data frames: the files, databases and Spark tables that queries name, and these.
 
-A query is DuckDB's SQL. Spark runs it in its own dialect, as sqlglot tells it, and only after both engines gave
-the same answer on the first rows of the very tables that the query reads.
+A query is DuckDB's SQL. Spark runs it in its own dialect, as sqlglot tells it, and only after both engines
+gave the same answer on the first rows of the very tables that the query reads.
 """
 
 from __future__ import annotations

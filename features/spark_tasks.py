@@ -213,7 +213,7 @@ def packed_tables(batches: Batches, *, tables: Callable[..., Any]) -> Batches:
 def read_files(
     batches: Batches, *, name: str, source: str, folder: str, folders: tuple[str, ...], timezone: str
 ) -> Batches:
-    """Read each file of a `[files.NAME]` as the embedded run does; yield its rows, and what became of them."""
+    """Read each file of a `[files.NAME]` as the embedded run does; yield its rows, and the others' fate."""
     one_thread()
     declared = FileSource.model_validate_json(source)
     for batch in batches:
@@ -275,7 +275,8 @@ _SET: dict[str, int] = {}
 def frame(bucket: int, what: str, payload: bytes | pa.Buffer) -> pa.RecordBatch:
     """Return one row of a `FRAME`."""
     return pa.RecordBatch.from_arrays(
-        [pa.array([bucket], pa.int32()), pa.array([what]), pa.array([bytes(payload)], pa.binary())], schema=FRAME
+        [pa.array([bucket], pa.int32()), pa.array([what]), pa.array([bytes(payload)], pa.binary())],
+        schema=FRAME,
     )
 
 

@@ -16,8 +16,8 @@ from training.backtest import Backtest, backtest, backtest_dates
 from training.bundle import CHURN, Bundle
 from training.config import Config
 from training.fingerprints import fingerprints
-from training.registry import RegisteredVersion, champion_bundle, log_training
 from training.panel import Snapshots
+from training.registry import RegisteredVersion, champion_bundle, log_training
 from training.train import learn
 
 Step = Callable[[str], AbstractContextManager[Advance]]

@@ -35,5 +35,5 @@ def open_spark_workspace(
         work = config.folder / ".corredor"
         work.mkdir(exist_ok=True)
         tables = company.collect(work)
-        known = Tables(tables, company.intake, newest_moment(tables), quarantine=company.quarantine())
+        known = Tables(tables, dict(company.intake), newest_moment(tables), quarantine=company.quarantine())
         yield Workspace(config, known, build_histories(tables)), SparkSnapshots(company, work)

@@ -108,7 +108,9 @@ def sample_of(workspace: Workspace, share: float) -> Workspace:
     histories = workspace.histories
     chosen = np.flatnonzero(drawn(histories.customer_ids, share))
     if not len(chosen):
-        raise CorredorError(f"--sample {share:g}: draws none of {histories.n_customers:,} customers. Take more.")
+        raise CorredorError(
+            f"--sample {share:g}: draws none of {histories.n_customers:,} customers. Take more."
+        )
     return replace(workspace, histories=histories.select(chosen))
 
 

@@ -17,11 +17,9 @@ from training.labels import activity_rows, churn_labels, eligible, mature_until
 from training.principality import principality_labels, principals
 
 Ints = npt.NDArray[np.int64]
-Snapshots = Callable[
-    [FittedFeatures, Histories, Ints, Ints, npt.NDArray[np.bool_]], npt.NDArray[np.float32]
-]
-"""`(fitted, histories, dates, customers, here)` -> the features of the customers (positions) at the dates where
-they are `here`, bool[customers, dates]: float32[here.sum(), n_features], by customer, then date."""
+Snapshots = Callable[[FittedFeatures, Histories, Ints, Ints, npt.NDArray[np.bool_]], npt.NDArray[np.float32]]
+"""`(fitted, histories, dates, customers, here)` -> the features of the customers (positions) at the dates
+where they are `here`, bool[customers, dates]: float32[here.sum(), n_features], by customer, then date."""
 
 MOST_ROWS = 400_000
 """A larger panel is drawn from a sample of customers: the recipe is saturated long before."""
@@ -124,7 +122,7 @@ def build_panel(
         labelled: False leaves all outcomes unknown (-1), for dates whose label window is not over.
         most_rows: above it, a sample of customers stands for all.
         seed: of the sample.
-        snapshots: where the features are computed; by default here (`training.spark_panel` has workers do it).
+        snapshots: where the features are computed; by default in this process.
 
     Raises:
         CorredorError: a label window is not over, or a table that a rule reads is missing.

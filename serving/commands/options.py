@@ -25,7 +25,8 @@ Engine = Annotated[
     typer.Option(metavar="embedded|spark", help="Where the work is done: here, or by Spark's workers."),
 ]
 Master = Annotated[
-    str | None, typer.Option(metavar="URL", help="Spark's master, such as local[2]; by default as configured.")
+    str | None,
+    typer.Option(metavar="URL", help="Spark's master, such as local[2]; by default as configured."),
 ]
 
 

@@ -67,7 +67,8 @@ def score(
     if out is not None:
         check_ending(out)
     on_spark = check_engine(
-        engine, {"--master": master, "--scores-out": scores_out},
+        engine,
+        {"--master": master, "--scores-out": scores_out},
         embedded={"--memory": memory, "--features-out": features_out},
     )
     with ExitStack() as held:

@@ -68,7 +68,9 @@ def exported(tmp_path_factory):
 
 @needs_spark
 @pytest.mark.parametrize("buckets", [1, 7])
-def test_every_table_has_the_same_rows_and_counts_in_any_number_of_buckets(spark, exported, tmp_path, buckets):
+def test_every_table_has_the_same_rows_and_counts_in_any_number_of_buckets(
+    spark, exported, tmp_path, buckets
+):
     folder, settings, here = exported
     with opened_company(spark, settings, folder, buckets=buckets, extracted_us=NOW) as there:
         same(there.collect(tmp_path), here.tables)
@@ -136,15 +138,19 @@ def test_text_files_are_read_by_the_same_code_and_their_broken_rows_are_counted_
 
 
 QUERIES = {
-    "grouped": "select customer_id, day as occurred_at, 'sum' as kind, sum(n) as amount from log group by all",
+    "grouped": """
+        select customer_id, day as occurred_at, 'sum' as kind, sum(n) as amount
+        from log group by all""",
     "a union by name": """
         select customer_id, day as occurred_at, 'row' as kind from log
-        union all by name select 'sum' as kind, customer_id, max(day) as occurred_at, round(sum(n), 2) as amount
+        union all by name
+        select 'sum' as kind, customer_id, max(day) as occurred_at, round(sum(n), 2) as amount
         from log group by all""",
     "with a window": """
         select customer_id, day as occurred_at, 'late' as kind from log
         qualify row_number() over (partition by customer_id order by day desc, n) = 1""",
-    "with a calendar": "select customer_id, date_trunc('month', day) as occurred_at, 'month' as kind from log",
+    "with a calendar": """
+        select customer_id, date_trunc('month', day) as occurred_at, 'month' as kind from log""",
     "joined": """
         with big as (select customer_id from log group by customer_id having count(*) > 2)
         select l.customer_id, l.day as occurred_at, 'row' as kind, l.n / 4 as amount
@@ -157,7 +163,11 @@ def log(tmp_path_factory):
     folder = tmp_path_factory.mktemp("log")
     random = np.random.default_rng(3)
     moments = pa.array(BEGIN + random.integers(0, 300 * DAY, 4000), pa.timestamp("us"))
-    columns = {"customer_id": random.integers(0, 900, 4000), "day": moments, "n": random.integers(0, 99, 4000)}
+    columns = {
+        "customer_id": random.integers(0, 900, 4000),
+        "day": moments,
+        "n": random.integers(0, 99, 4000),
+    }
     pq.write_table(pa.table(columns), folder / "log.parquet")
     return folder
 

@@ -48,9 +48,7 @@ def test_the_list_of_spark_has_the_bytes_of_the_list_made_here(spark, shop, tmp_
 @needs_spark
 def test_the_rows_of_all_customers_are_kept_as_parquet_when_asked(spark, shop, tmp_path):
     folder = tmp_path / "scores"
-    told = run_well(
-        shop, "score", "--as-of", DAY, "--engine", "spark", "--scores-out", str(folder), "--json"
-    )
+    told = run_well(shop, "score", "--as-of", DAY, "--engine", "spark", "--scores-out", str(folder), "--json")
     assert json.loads(told)["list"]
     kept = pq.read_table(folder)
     assert kept.column_names == SCHEMA.names and len(kept) == 300
