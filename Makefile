@@ -42,7 +42,9 @@ format: $(TOOLS) ## Sort imports and format the code
 bench: $(TOOLS) ## Measure the engine beside DuckDB, Polars and pandas, and a request beside an echo
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.features
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.corridor
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.nightly
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.request
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.treeshap
 
 notebook: $(TOOLS) demo/corredor.toml ## Execute the notebooks again, in place
 	@$(BIN)/python -m pytest --nbmake --overwrite notebooks

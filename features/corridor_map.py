@@ -32,15 +32,16 @@ Part = npt.NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Slice:
-    """What was measured of some of the contacts: those of a stage, a channel, a segment.
+    """What was measured of some of the contacts: those of a stage, a channel, a segment, a team.
 
-    Of a stretch, `held` is the share held up of those whose fate is certain.
+    Of a stretch, `held` is the share held up of the `known`, whose fate is certain.
     """
 
     contacts: Ints
     """By kind."""
     measured: Measured
     held: Floats
+    known: Ints
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def _parts(
             contacts[:, p],
             Measured(*(getattr(found, name).reshape(size, n)[:, p] for name in names)),
             share[:, p],
+            known[:, p],
         )
         for p in range(n)
     ]

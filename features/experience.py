@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from features.answers import INDEX, PARTS, SOURCES, better, by_group, weighed
 from features.definition import Context, Feature, Words
-from features.expressions import Expr, Rows, coalesce, lift, unknown
-from features.impressions import EVERY, LONG, RECENT, USUAL, by_kind, by_stage, endings, faded_mean
+from features.expressions import Expr, Rows
+from features.impressions import EVERY, LONG, RECENT, USUAL, by_kind, endings, faded_mean
 from features.words import SCORES, Phrase
 
-PARTS = ("effective", "easy", "enjoyable")
-"""What the experience index is made of."""
 DIRECT = Rows("touchpoints", ("direct", True))
 
 
@@ -27,14 +26,14 @@ def define(context: Context) -> Iterator[Feature]:
     if v.promises("promised_minutes") and "wait_minutes" in v.answered:
         yield from _promises(context)
     yield from by_kind(context)
-    yield from by_stage(context)
+    yield from by_group(context)
     yield from endings(context)
 
 
 def _answers(context: Context, measure: str, label: Phrase) -> Iterator[Feature]:
     """Yield the last answer, the usual one, better or worse, the worst, and how much is answered."""
     moment, year = f"experience.{measure}", context.nearest_window(364)
-    good = 0 if measure == "effort" else -1
+    good = better(measure)
     definitions: list[tuple[str, Expr, str, int, str, str]] = [
         ("last", EVERY.answer(measure), "0-10", good, "{value} the last time", "{value} la última vez"),
         (
@@ -54,7 +53,8 @@ def _answers(context: Context, measure: str, label: Phrase) -> Iterator[Feature]
     ]
     for name, expression, unit, direction, en, es in definitions:
         words = Words(f"{label.en}: {en}", f"{label.es}: {es}")
-        yield Feature(f"{measure}_{name}", expression, unit, moment, words, direction)
+        source = SOURCES.get(measure, "")
+        yield Feature(f"{measure}_{name}", expression, unit, moment, words, direction, source=source)
     yield Feature(
         f"{measure}_answers_{year}d",
         EVERY.answered(measure, year),
@@ -76,11 +76,11 @@ def _answers(context: Context, measure: str, label: Phrase) -> Iterator[Feature]
         ),
     )
     yield Feature(
-        f"days_since_{measure}",
+        f"{measure}_days_since_answered",  # a kind may be called as its question is
         EVERY.days_since_answer(measure),
         "days",
         "experience.response",
-        Words(f"{label.en}: asked {{value}} days ago", f"{label.es}: respondió hace {{value}} días"),
+        Words(f"{label.en}: answered {{value}} days ago", f"{label.es}: respondió hace {{value}} días"),
     )
 
 
@@ -92,23 +92,14 @@ def parts() -> list[Feature]:
     ]
 
 
-def _weighed(weights: tuple[float, ...], half_life: float) -> Expr:
-    """Return the weighted mean of the parts that are known."""
-    total, weight = lift(0.0), lift(0.0)
-    for part, w in zip(PARTS, weights, strict=True):
-        usual = faded_mean(EVERY, part, half_life)
-        total, weight = total + w * coalesce(usual, 0.0), weight + w * (1.0 - unknown(usual))
-    return total / weight
-
-
 def _index(context: Context) -> Iterator[Feature]:
     """Yield the experience index: effective, easy, enjoyable, weighed by what they did to churn."""
     weights = context.population.experience
-    label, source = SCORES["experience_index"], "weights fitted to churn on the early dates of the panel"
-    change = _weighed(weights, RECENT) - _weighed(weights, LONG)
+    label, source = SCORES[INDEX], SOURCES[INDEX]
+    change = weighed(EVERY, weights, RECENT) - weighed(EVERY, weights, LONG)
     found: list[tuple[str, Expr, str, int, str, str]] = [
         (
-            *("experience_index_usual", _weighed(weights, USUAL), "0-10", -1),
+            *("experience_index_usual", weighed(EVERY, weights, USUAL), "0-10", -1),
             *(f"{label.en}: {{value}} on average", f"{label.es}: {{value}} de media"),
         ),
         (

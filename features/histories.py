@@ -47,7 +47,7 @@ class Histories:
     """Every customer's dated facts. Customers are in the byte order of their ids.
 
     `streams` always has `touchpoints`; others are there when their table was given. `ledgers` holds
-    the other tables' rows as given. Those of a part of the company (`partial`: a bucket, a partition)
+    the other tables' rows as given. Those of a part of the company (`partial`: a bucket, a partition, a call)
     need not name every kind of contact or product that the configuration does.
     """
 
@@ -182,7 +182,8 @@ def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 def _texts(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
     if name not in table.column_names:
         return pa.nulls(table.num_rows, pa.string())
-    return table.column(name).cast(pa.string())
+    column = table.column(name)
+    return column if pa.types.is_dictionary(column.type) else column.cast(pa.string())
 
 
 def _touchpoints(table: pa.Table, customer: Ints, n: int, compact: bool) -> Stream:

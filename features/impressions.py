@@ -1,4 +1,4 @@
-"""How each kind and stage of contact was lived, and how contacts ended."""
+"""How each kind of contact was lived against what is promised of it, and how contacts ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from features.definition import Context, Feature, Words
 from features.expressions import Expr, Rows
 from features.vocabulary import slug
-from features.words import STAGES, Phrase, kind_words
+from features.words import Phrase, kind_words
 
 RECENT, USUAL, LONG = 30.0, 90.0, 240.0
 """Half-lives, in days, of what is lately, usually and long since felt."""
@@ -20,21 +20,12 @@ def faded_mean(rows: Rows, measure: str, half_life: float) -> Expr:
 
 
 def by_kind(context: Context) -> Iterator[Feature]:
-    """Yield how each kind of contact was lived: its satisfaction, its failures, its waits."""
+    """Yield how each kind of contact kept what is promised of it: its failures, its waits."""
     v, half = context.vocabulary, context.nearest_window(182)
     for kind in v.kinds:
         rows, label = Rows("touchpoints", ("kind", kind)), kind_words(kind, v)
         if len(v.kinds) == 1:
             continue  # it would say again what is said of all contacts
-        if kind in v.answered.get("satisfaction", ()):
-            yield Feature(
-                f"{slug(kind)}_satisfaction_usual",
-                faded_mean(rows, "satisfaction", USUAL),
-                "0-10",
-                f"{slug(kind)}.experience",
-                Words(f"{label.en}: satisfaction {{value}}", f"{label.es}: satisfacción {{value}}"),
-                direction=-1,
-            )
         if kind in v.answered.get("perceived", ()) and (
             "adequate" in v.answered or v.facts[kind].adequate is not None
         ):
@@ -120,35 +111,6 @@ def _last_wait(label: Phrase, promised: float | None) -> Words:
         f"{en} the last time, where {promised:g} minutes are promised",
         f"{es} la última vez, y lo prometido son {promised:g} minutos",
     )
-
-
-def by_stage(context: Context) -> Iterator[Feature]:
-    """Yield the service perceived at each stage of the relationship, and from how many answers."""
-    v, year = context.vocabulary, context.nearest_window(364)
-    asked = v.answered.get("perceived", ())
-    for field, stage in v.groups:
-        if field != "stage" or sum(v.facts[kind].stage == stage for kind in asked) < 2:
-            continue
-        rows, label = Rows("touchpoints", ("stage", stage)), STAGES[str(stage)]
-        moment = "experience.stage"
-        yield Feature(
-            f"{slug(str(stage))}_perceived_usual",
-            faded_mean(rows, "perceived", USUAL),
-            "0-10",
-            moment,
-            Words(f"{label.en}: service {{value}}", f"{label.es}: servicio {{value}}"),
-            direction=-1,
-        )
-        yield Feature(
-            f"{slug(str(stage))}_perceived_answers_{year}d",
-            rows.answered("perceived", year),
-            "answers",
-            moment,
-            Words(
-                f"{label.en}: {{value}} answers in {year} days",
-                f"{label.es}: {{value}} respuestas en {year} días",
-            ),
-        )
 
 
 def endings(context: Context) -> Iterator[Feature]:

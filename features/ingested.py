@@ -29,6 +29,11 @@ FORMAT = 1
 HASH = "fnv1a-64 folded"
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
+_CODED = ["customer_id", "kind", "channel", "item", "agent_id", "team", "outcome"]
+"""Texts of touchpoints that are few, or of many rows each."""
+_CODES = pa.dictionary(pa.int32(), pa.string())
+NAMED = {"touchpoints": "kind", "relationships": "product"}
+"""Tables of which the names are kept that a configuration may ask for."""
 _TYPES = {str(kind): kind for kind in ARROW.values()}
 
 
@@ -188,22 +193,28 @@ class Store:
             self._schemas[table] = pa.schema([(name, _TYPES[kind]) for name, kind in columns.items()])
         return self._schemas[table]
 
-    def tables(self, buckets: Iterable[int], *, only: Sequence[str] = ()) -> Tables:
-        """Return the tables of some buckets (or only some tables), each row once, with all their columns."""
+    def tables(self, buckets: Iterable[int], *, only: Sequence[str] = (), coded: bool = False) -> Tables:
+        """Return the tables of some buckets, each row once, with all the columns that the store has.
+
+        Args:
+            buckets: which.
+            only: some tables; by default all.
+            coded: leave names that many touchpoints share as Arrow dictionaries, which reads faster.
+        """
         wanted = list(buckets)
         tables, intake = {}, {}
         quarantine = Quarantine()
         for name in only or self.manifest.tables():
             schema = self.schema(name)
-            parts = [schema.empty_table()]
+            parts = [] if coded and name == "touchpoints" else [schema.empty_table()]
             for ingest, facts in self.manifest.of(name):
                 for bucket in wanted:
                     if str(bucket) in facts.buckets:
                         for piece in range(facts.pieces):
                             path = self.folder / bucket_path(ingest.folder, name, bucket, piece)
                             if path.is_file():
-                                parts.append(_read(path, schema))
-            table = pa.concat_tables(parts)
+                                parts.append(_read(path, schema, coded and name == "touchpoints"))
+            table = pa.concat_tables(parts or [schema.empty_table()])
             told = tell_duplicates(table, CONTRACT[name])
             for problem in told.aside:
                 quarantine.add(
@@ -216,12 +227,14 @@ class Store:
             kept, aside = int(told.kept.sum()), sum(int(p.rows.sum()) for p in told.aside)
             reasons = quarantine.reasons(name)
             intake[name] = Intake(len(table), kept, len(table) - kept - aside, aside, reasons)
-            tables[name] = table if kept == len(table) else table.filter(pa.array(told.kept))
+            if kept < len(table):  # a name may be of rows alone that do not count
+                table = table.filter(pa.array(told.kept)).cast(schema)
+            tables[name] = table
         return Tables(tables, intake, newest_moment(tables), quarantine=quarantine.table())
 
     def histories(self, buckets: Iterable[int]) -> Histories:
         """Return the histories of the customers of some buckets."""
-        return replace(build_histories(self.tables(buckets).tables), partial=True)
+        return replace(build_histories(self.tables(buckets, coded=True).tables), partial=True)
 
     def everything(self) -> Tables:
         """Return the tables of all customers, with what became of every row that ever came in."""
@@ -251,10 +264,16 @@ def bucket_path(folder: str, table: str, bucket: int, piece: int = 0) -> Path:
     return Path(folder) / table / f"{bucket:04d}-{piece}.parquet"
 
 
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
+def _read(path: Path, schema: pa.Schema, coded: bool) -> pa.Table:
     """Return one file with all columns of the table, null where it has none."""
-    found = pq.ParquetFile(path).read(use_threads=False)
-    missing = [f for f in schema if f.name not in found.column_names]
-    for at in missing:
-        found = found.append_column(at, pa.nulls(len(found), at.type))
-    return found.select(schema.names).cast(schema)
+    metadata = pq.read_metadata(path)
+    codes = [name for name in metadata.schema.names if coded and name in _CODED]
+    with pq.ParquetFile(path, metadata=metadata, read_dictionary=codes or None) as file:
+        found = file.read(use_threads=False)
+    for at in schema:
+        if at.name not in found.column_names:
+            found = found.append_column(at, pa.nulls(len(found), at.type))
+    if not coded:
+        return found.select(schema.names).cast(schema)
+    names = pa.schema([at.with_type(_CODES) if at.name in _CODED else at for at in schema])
+    return found.select(schema.names).cast(names)

@@ -59,6 +59,18 @@ def _delight(column: Column) -> Ints:
     return np.where(margin == NULL, NULL, margin > 0)
 
 
+ANSWERS = tuple(
+    name for name in MEASURE_SCALES if name not in ("amount", "wait_minutes", "expected", "adequate")
+)
+"""Columns that hold what the customer says of a contact: the scores of surveys, and the service perceived."""
+
+
+def _said(column: Column) -> Ints:
+    """Return 1 where any question was answered."""
+    some = np.logical_or.reduce([column(name) != NULL for name in ANSWERS])
+    return np.where(some, 1, NULL)
+
+
 def _wait_excess(column: Column) -> Ints:
     """Minutes waited beyond what is promised, 0 where the promise was kept."""
     wait, promised = column("wait_minutes"), column("promised_minutes")
@@ -79,6 +91,7 @@ DERIVED: dict[str, tuple[int, Callable[[Column], Ints]]] = {
     "below_adequate": (1, _below_adequate),
     "delight": (1, _delight),
     "wait_excess": (1_000, _wait_excess),
+    "said": (1, _said),
 }
 """Name -> the scale of its integers, and how they follow from the columns."""
 

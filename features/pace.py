@@ -128,7 +128,7 @@ def _rates(context: Context, name: str, label: Phrase) -> Iterator[Feature]:
             f"{name}.frequency",
             Words(f"{label.en}: about {{value}} a month", f"{label.es}: unas {{value}} veces al mes"),
             direction=-1,
-            source="gamma-Poisson with faded counts and exposure",
+            source="gamma-Poisson with faded counts and exposure: Harvey and Fernandes (1989)",
         )
         yield Feature(
             f"{name}_none_expected_{suffix}",
@@ -140,7 +140,7 @@ def _rates(context: Context, name: str, label: Phrase) -> Iterator[Feature]:
                 f"{label.es}: probabilidad del {{value}} de ninguna en el periodo, a este ritmo",
             ),
             direction=1,
-            source="negative binomial probability of zero",
+            source="negative binomial probability of zero: Ehrenberg (1959)",
         )
         yield Feature(
             f"{name}_missed_{suffix}",

@@ -73,11 +73,14 @@ def fit_paths(stream: Stream, vocabulary: Vocabulary, fit_before: int) -> Paths:
     )
     column = _columns(stream)
     paths = _with_people(paths, stream, kind, impressions_of(column))
-    walked = PathWalk(paths, ["amount_ratio", "agent_changed"]).run(stream, 0, stream.n_rows, column)
+    wanted = ["amount_ratio", "agent_changed", "team_changed"]
+    walked = PathWalk(paths, wanted).run(stream, 0, stream.n_rows, column)
     return replace(
         paths,
         surge=_surge(kind, walked["amount_ratio"], n),
-        same_agent=_kept(kind, walked["agent_changed"], n),
+        same_agent=_of_kind(kind, walked["agent_changed"], 0, n),
+        same_team=_of_kind(kind, walked["team_changed"], 0, n),
+        new_team=_of_kind(kind, walked["team_changed"], 1, n),
     )
 
 
@@ -219,8 +222,7 @@ def _surge(kind: Ints, ratio: Ints, n: int) -> Ints:
     return surge
 
 
-def _kept(kind: Ints, changed: Ints, n: int) -> Floats:
-    """Return by kind the share of contacts with the agent of the one before it."""
-    some = changed != NULL
-    total = np.bincount(kind[some], minlength=n)
-    return np.asarray(np.bincount(kind[some & (changed == 0)], minlength=n) / (total + DOUBT))
+def _of_kind(kind: Ints, told: Ints, value: int, n: int) -> Floats:
+    """Return by kind the share of the contacts of which something is told that have one value of it."""
+    total = np.bincount(kind[told != NULL], minlength=n)
+    return np.asarray(np.bincount(kind[told == value], minlength=n) / (total + DOUBT))

@@ -22,6 +22,9 @@ from features.streams import NULL, Contact, Ints, Stream
 
 FAMILIAR = 0.25
 """Where customers meet the agent of the time before less often than this, faces are not familiar anyway."""
+MOVES = 0.01
+"""Where contacts are with another team than before less often than this, the team is that of the place and
+says nothing of who serves."""
 
 
 def step_scale(name: str) -> int | None:
@@ -57,7 +60,8 @@ class Paths:
         surprise: thousandths of a nat by (from, to), the last `from` being the beginning of a journey.
         surge: thousandths of a log-ratio that one in ten amounts of a kind exceeds; -1: not fitted.
         answer_mean: hundredths, the mean impression by kind.
-        same_agent: share of contacts, by kind, with the agent who served the one before it.
+        same_agent, same_team: share of contacts, by kind, with the agent, the team, of the one before it.
+        new_team: share of contacts, by kind, with another team than the one before it.
         people: impressions by column (`agent_id`, `team`).
     """
 
@@ -74,6 +78,8 @@ class Paths:
     surge: Ints
     answer_mean: Ints
     same_agent: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    same_team: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    new_team: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     people: Mapping[str, Impressions] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
@@ -84,6 +90,17 @@ class Paths:
     def number(self, kind: str | None) -> int:
         """Return the number of a kind."""
         return self._numbers.get(kind, len(self.kinds))
+
+    def familiar(self, column: str) -> tuple[str, ...]:
+        """Return the kinds whose customers mostly meet the same `agent_id`, or the same `team`.
+
+        A team also has to change now and then: where it never does, it is that of the place.
+        """
+        if column == "agent_id":
+            known = self.same_agent >= FAMILIAR
+        else:
+            known = (self.same_team >= FAMILIAR) & (self.new_team >= MOVES)
+        return tuple(kind for kind, there in zip(self.kinds, known, strict=False) if there)
 
     @property
     def _numbers(self) -> dict[str | None, int]:
@@ -109,14 +126,14 @@ class Paths:
             name: Impressions({who: (int(s), int(n)) for who, (s, n) in i["sums"].items()}, float(i["prior"]))
             for name, i in d["people"].items()
         }
-        arrays = {name: np.array(d[name], _ARRAYS[name]) for name in _ARRAYS}
+        arrays = {name: np.array(d.get(name, ()), of) for name, of in _ARRAYS.items()}
         return cls(tuple(d["kinds"]), int(d["gap"]), int(d["fitted_before"]), **arrays, people=people)
 
 
 _ARRAYS: dict[str, Any] = {
     **dict.fromkeys(("due", "matter_due", "usual", "late", "surprise", "surge", "answer_mean"), np.int64),
     "lead_on": np.float64,
-    "same_agent": np.float64,
+    **dict.fromkeys(("same_agent", "same_team", "new_team"), np.float64),
     "waits": np.int8,
 }
 

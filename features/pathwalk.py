@@ -42,6 +42,8 @@ STEPS = {
     "agent_changed": 1,
     "conflict": 1,
     "bond_since": 1_000,
+    "team_changed": 1,
+    "team_since": 1_000,
     "agent_quality": 1_000,
     "team_quality": 1_000,
     "lead_on": 1_000,
@@ -50,7 +52,7 @@ STEPS = {
 (
     STEP_DAYS, STEP_RATIO, STEP_LATE, SURPRISE, REPEAT, BACK, HOP, TRANSFER, FRICTION, LENGTH, FAILED,
     RECOVERED, DEVIATIONS, DOUBLE, UNRECOVERED_SINCE, OPEN_MATTERS, OPEN_SINCE, DUE, AMOUNT_RATIO, SURGE,
-    AGENT_CHANGED, CONFLICT, BOND_SINCE, AGENT_QUALITY, TEAM_QUALITY, LEAD_ON,
+    AGENT_CHANGED, CONFLICT, BOND_SINCE, TEAM_CHANGED, TEAM_SINCE, AGENT_QUALITY, TEAM_QUALITY, LEAD_ON,
 ) = range(len(STEPS))  # fmt: skip
 BY_KIND = ("opened", "waiting", "overdue", "passed")
 """Moments by kind, such as `opened@claim`, in days since 1970: since when a matter is open that the kind
@@ -81,6 +83,20 @@ def _put(out: Any, places: Any, name: int, row: int, value: int) -> None:
     """Write a number of a row, if it is asked for."""
     if places[name] >= 0:
         out[places[name], row] = value
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _serve(
+    out: Any, places: Any, changed: int, since: int, row: int, who: int, now: int, kind: int, of_kind: Any,
+    bond: Any,
+) -> None:  # fmt: skip
+    """Write whether others served than at the contact of the kind before it, and since when these do."""
+    if of_kind[kind] != NULL:
+        _put(out, places, changed, row, 0 if of_kind[kind] == who else 1)
+    if of_kind[kind] != who:
+        bond[kind] = now
+    of_kind[kind] = who
+    _put(out, places, since, row, _days(bond[kind]))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -196,12 +212,15 @@ def walk_path(
     passed = np.full(n_kinds, NULL)
     agent_of_kind = np.full(n_kinds, NULL)
     bond = np.full(n_kinds, NULL)
+    team_of_kind = np.full(n_kinds, NULL)
+    team_bond = np.full(n_kinds, NULL)
     own = np.zeros((2, agent_sums.shape[1]), np.int64)
     own_team = np.zeros((2, team_sums.shape[1]), np.int64)
     for c in range(offsets.size - 1):
         low, high = offsets[c], offsets[c + 1]
         n_waiting, n_hurt, loose = 0, 0, -1
-        last_of_kind[:], row_of_kind[:], agent_of_kind[:], bond[:] = NULL, -1, NULL, NULL
+        last_of_kind[:], row_of_kind[:] = NULL, -1
+        agent_of_kind[:], bond[:], team_of_kind[:], team_bond[:] = NULL, NULL, NULL, NULL
         n_amounts[:], passed[:] = 0, NULL
         for i in range(low, high if impression.size else low):
             if impression[i] != NULL and early[i]:
@@ -318,15 +337,13 @@ def walk_path(
                     n_amounts[kind] += 1
                 # who served
                 if agent.size and agent[row] != NULL:
-                    if agent_of_kind[kind] != NULL:
-                        _put(out, places, AGENT_CHANGED, row, 0 if agent_of_kind[kind] == agent[row] else 1)
-                    if agent_of_kind[kind] != agent[row]:
-                        bond[kind] = now
-                    agent_of_kind[kind] = agent[row]
+                    _serve(out, places, AGENT_CHANGED, BOND_SINCE, row, agent[row], now, kind,
+                           agent_of_kind, bond)  # fmt: skip
                     _put(out, places, CONFLICT, row, 1 if failed or how == _TRANSFERRED else 0)
-                    _put(out, places, BOND_SINCE, row, _days(bond[kind]))
                     _put(out, places, AGENT_QUALITY, row, _quality(agent_sums, agent_prior, agent[row], own))
                 if team.size and team[row] != NULL:
+                    _serve(out, places, TEAM_CHANGED, TEAM_SINCE, row, team[row], now, kind,
+                           team_of_kind, team_bond)  # fmt: skip
                     _put(out, places, TEAM_QUALITY, row, _quality(team_sums, team_prior, team[row], own_team))
             if stands:
                 _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,

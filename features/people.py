@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from features.corridor import since
 from features.definition import Context, Feature, Words
 from features.expressions import Expr, Rows
-from features.paths import FAMILIAR
+from features.faces import FACES, Face
 from features.vocabulary import slug
 from features.words import Phrase, kind_words
 
@@ -23,10 +23,11 @@ def define(context: Context) -> Iterator[Feature]:
     v, paths = context.vocabulary, context.population.paths
     if paths is None:
         return
+    for face in FACES:
+        if face.column in v.codes:
+            for kind in paths.familiar(face.column):
+                yield from _familiar(kind, kind_words(kind, v), face)
     if "agent_id" in v.codes:
-        for place, kind in enumerate(v.kinds):
-            if place < len(paths.same_agent) and paths.same_agent[place] >= FAMILIAR:
-                yield from _familiar(kind, kind_words(kind, v))
         yield from _conflicts(context.nearest_window(364))
     for column, name, label in (
         ("agent_id", "agent", Phrase("who served", "quien atendió")),
@@ -37,34 +38,35 @@ def define(context: Context) -> Iterator[Feature]:
             yield from _quality(name, label)
 
 
-def _familiar(kind: str, label: Phrase) -> Iterator[Feature]:
-    """Yield whether the customer keeps meeting the same person."""
+def _familiar(kind: str, label: Phrase, face: Face) -> Iterator[Feature]:
+    """Yield whether the customer keeps meeting the same person, or the same team."""
     rows, name = Rows("touchpoints", ("kind", kind)), slug(kind)
-    kept = 1.0 - rows.decayed("agent_changed", LONG) / rows.decayed("has:agent_changed", LONG)
+    kept = 1.0 - rows.decayed(face.changed, LONG) / rows.decayed(f"has:{face.changed}", LONG)
+    plain, the, same = face.plain, face.the, face.same
     found: list[tuple[str, Expr, str, int, str, str]] = [
         (
-            *(f"{name}_agent_kept", kept, "share", -1),
-            f"{label.en}: {{value}} with the same person",
-            f"{label.es}: el {{value}} con la misma persona",
+            *(f"{name}_{face.kept}", kept, "share", -1),
+            f"{label.en}: {{value}} with {same.en}",
+            f"{label.es}: el {{value}} con {same.es}",
         ),
         (
-            *(f"{name}_agent_changed_felt", rows.decayed("agent_changed", FELT), "changes", 1),
-            f"{label.en}: {{value}} changes of person, the latest counting most",
-            f"{label.es}: {{value}} cambios de persona; lo último pesa más",
+            *(f"{name}_{face.changed}_felt", rows.decayed(face.changed, FELT), "changes", 1),
+            f"{label.en}: {{value}} changes of {plain.en}, the latest counting most",
+            f"{label.es}: {{value}} cambios de {plain.es}; lo último pesa más",
         ),
         (
-            *(f"{name}_days_since_change", rows.days_since_answer("only:agent_changed"), "days ago", -1),
-            f"{label.en}: the person changed on {{value}}",
-            f"{label.es}: la persona cambió el {{value}}",
+            *(f"{name}_{face.change}", rows.days_since_answer(f"only:{face.changed}"), "days ago", -1),
+            f"{label.en}: {the.en} changed on {{value}}",
+            f"{label.es}: {the.es} cambió el {{value}}",
         ),
         (
-            *(f"{name}_bond_days", since(rows.answer("bond_since")), "days", -1),
-            f"{label.en}: the same person for {{value}} days",
-            f"{label.es}: la misma persona desde hace {{value}} días",
+            *(f"{name}_{face.bond}", since(rows.answer(face.since)), "days", -1),
+            f"{label.en}: {same.en} for {{value}} days",
+            f"{label.es}: {same.es} desde hace {{value}} días",
         ),
     ]
     for feature, expression, unit, direction, en, es in found:
-        better = f"{name}_days_since_change" if feature.endswith("_felt") else ""
+        better = f"{name}_{face.change}" if feature.endswith("_felt") else ""
         yield Feature(feature, expression, unit, f"{name}.people", Words(en, es), direction, told_by=better)
 
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from features.errors import unknown_name
 from features.expressions import AS_OF_DAYS, Expr, Rows, Tag, above, coalesce
+from features.faces import AGENT, FACES
 from features.histories import Histories
 from features.measures import DERIVED
-from features.paths import FAMILIAR, Paths
+from features.paths import Paths
 from features.settings import COSTS, Cost, DataSettings, SwitchingSignal
 from features.vocabulary import Vocabulary, slug
 from features.words import Phrase, kind_words
@@ -115,18 +116,26 @@ def _psychological(v: Vocabulary) -> Iterator[Signal]:
 
 
 def _people(v: Vocabulary, paths: Paths | None) -> Iterator[Signal]:
-    """The same person again, and for how long: of the kinds whose customers mostly meet the same one."""
-    if paths is None or "agent_id" not in v.codes:
-        return
-    for place, kind in enumerate(v.kinds):
-        if place < len(paths.same_agent) and paths.same_agent[place] >= FAMILIAR:
-            rows, label = Rows("touchpoints", ("kind", kind)), kind_words(kind, v)
-            kept = 1.0 - rows.mean("agent_changed", YEAR)
-            words = Phrase(f"{label.en}: with the same person", f"{label.es}: con la misma persona")
-            yield Signal(f"{slug(kind)}_agent_kept", "psychological", False, kept, words, "share")
-            bond = AS_OF_DAYS - rows.answer("bond_since")
-            words = Phrase(f"{label.en}: days of the bond", f"{label.es}: días del vínculo")
-            yield Signal(f"{slug(kind)}_bond_days", "psychological", False, bond, words, "days")
+    """The same person again, and for how long: of the kinds whose customers mostly meet the same one.
+
+    Of the kinds whose customers meet ever new persons of the same team, whether it is the same team. Not both
+    of one kind: a change of team is mostly one of person too, and told twice it would count for more than
+    what else binds. And for how long only of persons: a bond with a person is what is asked for.
+    """
+    told: set[str] = set()
+    for face in FACES:
+        familiar = () if paths is None or face.column not in v.codes else paths.familiar(face.column)
+        for kind in familiar:
+            if kind not in told:
+                rows, label = Rows("touchpoints", ("kind", kind)), kind_words(kind, v)
+                kept = 1.0 - rows.mean(face.changed, YEAR)
+                words = Phrase(f"{label.en}: with {face.same.en}", f"{label.es}: con {face.same.es}")
+                yield Signal(f"{slug(kind)}_{face.kept}", "psychological", False, kept, words, "share")
+                if face is AGENT:
+                    bond = AS_OF_DAYS - rows.answer(face.since)
+                    words = Phrase(f"{label.en}: days of the bond", f"{label.es}: días del vínculo")
+                    yield Signal(f"{slug(kind)}_{face.bond}", "psychological", False, bond, words, "days")
+        told.update(familiar)
 
 
 def _learning(v: Vocabulary) -> Iterator[Signal]:

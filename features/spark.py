@@ -31,7 +31,7 @@ from features.clock import now_us
 from features.conform import conform
 from features.contract import CONTRACT, Intake
 from features.errors import CorredorError
-from features.ingested import Store
+from features.ingested import NAMED, Store
 from features.settings import DataSettings
 from features.spark_sources import (
     SourceFrames,
@@ -246,7 +246,7 @@ def opened_company(
 def _ingested(session: Session, store: Store, share: float) -> Company:
     n = store.manifest.buckets
     frame = session.range(0, n, 1, n)
-    names = {table: frozenset(store.names(table)) for table in tasks.NAMED}
+    names = {table: frozenset(store.names(table)) for table in NAMED}
     tables = partial(tasks.from_store, store=str(store.folder.resolve()), share=share)
     schemas = {t: store.schema(t).serialize().to_pybytes() for t in store.manifest.tables()}
     return Company(session, frame, tables, schemas, n, store.span(), names, {}, share)
@@ -290,7 +290,7 @@ def _bucketed(
     spans = [f["span"] for f in facts if "span" in f]
     names = {
         table: frozenset(n for f in facts if f["table"] == table for n in f.get("names", ()))
-        for table in tasks.NAMED
+        for table in NAMED
     }
     return Company(
         session,

@@ -27,7 +27,7 @@ from features.declared import Problem
 from features.duplicates import tell_duplicates
 from features.files import load_files
 from features.histories import Histories, build_histories
-from features.ingested import Store, read_manifest
+from features.ingested import NAMED, Store, read_manifest
 from features.quarantine import SCHEMA as QUARANTINE
 from features.quarantine import Quarantine, rows_as_json
 from features.queries import ROW
@@ -43,8 +43,6 @@ NOWHERE = -1
 HELD_ROWS = 1_000_000
 """Rows that a task holds before it sorts them into buckets: the more, the larger the pieces."""
 PIECE_ROWS = 1_000_000
-NAMED = {"touchpoints": "kind", "relationships": "product"}
-"""Tables of which the names are kept that a configuration may ask for."""
 
 Batches = Iterator[pa.RecordBatch]
 Work = Callable[[Iterator[Histories]], Batches]

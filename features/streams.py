@@ -26,68 +26,7 @@ from features.coding import (
     own_numbers,
     text_codes,
 )
-from features.errors import CorredorError
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Integers kept in the smallest type that holds them: value = base + step * data; exact."""
-
-    data: npt.NDArray[Any]
-    step: int = 1
-    base: int = 0
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    @property
-    def plain(self) -> bool:
-        """Whether the data are the values themselves."""
-        return self.data.dtype == np.int64 and self.step == 1 and self.base == 0
-
-    def unpack(self, low: int = 0, high: int | None = None) -> Ints:
-        """Return the values of rows [low, high) as int64, NULL where there is none."""
-        part = self.data[low:high]
-        if self.plain:
-            return part
-        values = part.astype(np.int64)
-        empty = values == np.iinfo(self.data.dtype).min
-        values *= self.step
-        values += self.base
-        if empty.any():
-            values[empty] = NULL
-        return values
-
-    def take(self, rows: npt.NDArray[Any] | slice) -> Packed:
-        """Return the same values for some rows (indices, a mask, or a slice, which copies nothing)."""
-        return replace(self, data=self.data[rows])
-
-
-def pack(values: Ints) -> Packed:
-    """Return the values in the smallest integer type that is exact.
-
-    >>> pack(np.array([1_990_000, 250_000, NULL])).data.dtype
-    dtype('int16')
-    """
-    full = values != NULL
-    some = values if full.all() else values[full]
-    if not len(some):
-        return Packed(np.full(len(values), np.iinfo(np.int8).min, np.int8))
-    low, high = int(some.min()), int(some.max())
-    base = low if low > 0 and high - low < low else 0
-    step = 1
-    for factor in (1_000_000, 10_000, 1_000, 100, 10):
-        if not ((some - base) % factor).any():
-            step = factor
-            break
-    low, high = (low - base) // step, (high - base) // step
-    for kind in (np.int8, np.int16, np.int32):
-        info = np.iinfo(kind)
-        if low > info.min and high <= info.max:
-            data = np.full(len(values), info.min, kind)
-            data[full] = (some - base) // step
-            return Packed(data, step, base)
-    return Packed(values)
+from features.packing import Packed, pack, scaled
 
 
 @dataclass(frozen=True)
@@ -178,23 +117,6 @@ def empty_stream(fields: tuple[str, ...], n_customers: int) -> Stream:
     """Return a stream without rows."""
     nothing = np.zeros(0, np.int64)
     return Stream(fields, np.zeros(n_customers + 1, np.int64), Packed(nothing), nothing, ())
-
-
-def scaled(values: npt.NDArray[np.float64], scale: int, *, what: str = "value") -> Ints:
-    """Return numbers as whole multiples of 1/scale, NULL where NaN; half goes to even.
-
-    Raises:
-        CorredorError: a number is infinite or too large to be counted exactly.
-    """
-    result = np.rint(values * scale)
-    unknown = np.isnan(result)
-    if not (np.abs(result[~unknown]) < 4e15).all():
-        bad = int((np.abs(result[~unknown]) >= 4e15).sum())
-        raise CorredorError(f"{what}: {bad} values are beyond ±{4e15 / scale:g}. Use a larger unit.")
-    result[unknown] = 0
-    whole = result.astype(np.int64)
-    whole[unknown] = NULL
-    return whole
 
 
 def build_stream(

@@ -30,8 +30,8 @@ NONE = -1
 class Steps:
     """Every contact known at a moment, and the one that follows it in its journey.
 
-    Arrays have one element per contact, sorted by customer, then by moment. `kind`, `channel` and
-    `outcome` are positions in `kinds`, `channels`, `outcomes`. `after` is the position of the next
+    Arrays have one element per contact, sorted by customer, then by moment. `kind`, `channel`, `outcome`
+    and `team` are positions in `kinds`, `channels`, `outcomes`, `teams`. `after` is the position of the next
     contact (NONE where there is none). Times are µs UTC, waits thousandths of minutes (NULL: not told).
     """
 
@@ -40,11 +40,13 @@ class Steps:
     kinds: tuple[str, ...]
     channels: tuple[str, ...]
     outcomes: tuple[str, ...]
+    teams: tuple[str, ...]
     customer: Ints
     entered: Ints
     kind: Codes
     channel: Codes
     outcome: Codes
+    team: npt.NDArray[np.int32]
     after: Ints
     journey: Ints
     """Numbered from 0 over all customers."""
@@ -118,11 +120,13 @@ def steps_of(histories: Histories, until: int, *, gap: int | None = None) -> Ste
         kinds=kinds,
         channels=channels,
         outcomes=outcomes,
+        teams=tuple(stream.labels.get("team", ())),
         customer=stream.customer_of_rows(),
         entered=stream.occurred_at.unpack(),
         kind=kind,
         channel=parts[1][stream.contact],
         outcome=parts[2][stream.contact],
+        team=_teams(stream),
         after=after,
         journey=journey,
         first=links.previous < 0,
@@ -150,6 +154,15 @@ def _names(
     return names[0], names[1], names[2], (codes[0], codes[1], codes[2])
 
 
+def _teams(stream: Stream) -> npt.NDArray[np.int32]:
+    """Return the team of each row, NONE where it names none."""
+    codes = stream.codes.get("team")
+    if codes is None:
+        return np.full(stream.n_rows, NONE, np.int32)
+    team = codes.unpack()
+    return np.where(team == NULL, NONE, team).astype(np.int32)
+
+
 def _some(steps: Steps, mask: Bools) -> Steps:
     """Return some of the contacts: whole journeys, or all but the further lines of contacts."""
     place = np.cumsum(mask) - 1
@@ -157,7 +170,7 @@ def _some(steps: Steps, mask: Bools) -> Steps:
     arrays = {
         name: getattr(steps, name)[mask]
         for name in (
-            *("customer", "entered", "kind", "channel", "outcome", "journey"),
+            *("customer", "entered", "kind", "channel", "outcome", "team", "journey"),
             *("first", "again", "cased", "told_wait"),
         )
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from features.expressions import Tag
 from features.histories import Histories
-from features.measures import STANDARDS, Standards, measure_scale
+from features.measures import ANSWERS, STANDARDS, Standards, measure_scale, measure_values
 from features.settings import (
     Activity,
     DataSettings,
@@ -24,9 +24,11 @@ from features.settings import (
     SwitchingSignal,
     TouchpointKind,
 )  # fmt: skip
-from features.streams import NULL, Contact, Stream
+from features.streams import NULL, Contact, Ints, Stream
 
 OTHER = "other"
+MOST_HEARD = 60
+"""At most so many pairs of a question and a kind of touchpoint get features of their own."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class Vocabulary:
     activity: tuple[str, ...]
     answered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Measure of touchpoints (a survey answer, a wait) -> the kinds that have it."""
+    heard: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Question -> the kinds of which enough customers answered it, the most answered first."""
+    silent: tuple[str, ...] = ()
+    """Kinds that customers answer about, but not every time."""
     declared: Mapping[str, SwitchingSignal] = field(default_factory=dict)
     """Signals of switching costs that the configuration declares and the data has."""
     changes: tuple[str, ...] = ()
@@ -146,6 +152,7 @@ class Vocabulary:
             groups=tuple((str(field), value) for field, value in d["groups"]),
             levels={k: tuple(v) for k, v in d["levels"].items()},
             answered={k: tuple(v) for k, v in d["answered"].items()},
+            heard={k: tuple(v) for k, v in d.get("heard", {}).items()},
             facts={k: KindFacts(**v) for k, v in d["facts"].items()},
             encounters=dict(d["encounters"]),
             declared={k: SwitchingSignal.model_validate(v) for k, v in d["declared"].items()},
@@ -222,6 +229,8 @@ def fit_vocabulary(
             for name in touch.values
             if name != "amount" and (kinds_with := _kinds_with(touch, name))
         },
+        heard=_heard(touch, max(1.0, share * n)),
+        silent=_silent(touch),
         codes=tuple(name for name, c in touch.codes.items() if (c.unpack() != NULL).any()),
         cased=_cased(touch),
         failing=_ended(touch, "failed", "abandoned"),
@@ -248,6 +257,35 @@ def _kinds_with(touch: Stream, measure: str) -> set[str]:
     """Return the kinds of touchpoints that have values of a measure."""
     valued = np.unique(touch.contact[touch.values[measure].unpack() != NULL])
     return {str(touch.contacts[c][0]) for c in valued}
+
+
+def _heard(touch: Stream, least: float) -> dict[str, tuple[str, ...]]:
+    """Return by question the kinds that at least so many customers answered it of, the most first.
+
+    Where there are more pairs of question and kind than `MOST_HEARD`, those that most customers answered.
+    """
+    pairs = []
+    for question in ANSWERS:
+        if question in touch.values:
+            told = np.flatnonzero(touch.values[question].unpack() != NULL)
+            for kind, customers in _by_customers(touch, touch.fields.index("kind"), rows=told).items():
+                if customers >= least:
+                    pairs.append((-customers, question, kind))
+    heard: dict[str, tuple[str, ...]] = {}
+    for _, question, kind in sorted(pairs)[:MOST_HEARD]:
+        heard[question] = (*heard.get(question, ()), kind)
+    return heard
+
+
+def _silent(touch: Stream) -> tuple[str, ...]:
+    """Return the kinds of which some contacts are answered about and some are not."""
+    empty = np.full(touch.n_rows, NULL)
+    said = measure_values("said", lambda n: touch.values[n].unpack() if n in touch.values else empty) != NULL
+    place = touch.fields.index("kind")
+    answered, not_answered = (
+        {str(touch.contacts[c][place]) for c in np.unique(touch.contact[some])} for some in (said, ~said)
+    )
+    return tuple(sorted(answered & not_answered))
 
 
 def _telling_groups(vocabulary: Vocabulary, contacts: list[Contact]) -> tuple[tuple[str, str | bool], ...]:
@@ -305,8 +343,10 @@ def _usual_encounter(channel: str) -> Encounter:
     return "remote"
 
 
-def _by_customers(stream: Stream, place: int, only: str | None = None) -> dict[str, int]:
-    """Return how many customers have each value of a part of the contact."""
+def _by_customers(
+    stream: Stream, place: int, only: str | None = None, rows: Ints | None = None
+) -> dict[str, int]:
+    """Return how many customers have each value of a part of the contact, in all rows or in some."""
     numbers: dict[str, int] = {}
     code = np.full(len(stream.contacts), -1, np.int64)
     for c, contact in enumerate(stream.contacts):
@@ -315,8 +355,10 @@ def _by_customers(stream: Stream, place: int, only: str | None = None) -> dict[s
             code[c] = numbers.setdefault(value, len(numbers))
     if not numbers:
         return {}
-    of_row = code[stream.contact]
-    pairs = np.unique((stream.customer_of_rows() * len(numbers) + of_row)[of_row >= 0])
+    of_row, customer = code[stream.contact], stream.customer_of_rows()
+    if rows is not None:
+        of_row, customer = of_row[rows], customer[rows]
+    pairs = np.unique((customer * len(numbers) + of_row)[of_row >= 0])
     counts = np.bincount(pairs % len(numbers), minlength=len(numbers))
     return {name: int(counts[i]) for name, i in numbers.items() if counts[i]}
 

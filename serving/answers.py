@@ -13,6 +13,7 @@ from features.histories import Histories
 from serving.requests import Reading
 from serving.schema import Language
 from serving.standing import told_standing
+from serving.two_way import told_two_way
 from training.bundle import CHURN, Bundle
 from training.evidence import Evidence, find_evidence
 from training.scoring import BANDS, Scores
@@ -59,9 +60,25 @@ class Told:
 
 
 def scored_customer(
-    bundle: Bundle, histories: Histories, scores: Scores, element: int, reading: Reading, told: Told
+    bundle: Bundle,
+    histories: Histories,
+    scores: Scores,
+    element: int,
+    reading: Reading,
+    told: Told,
+    today: int | None,
 ) -> dict[str, Any]:
-    """Return what the answer says of one customer, as plain JSON."""
+    """Return what the answer says of one customer, as plain JSON.
+
+    Args:
+        bundle: the model.
+        histories: of the customers of the call.
+        scores: of several of them.
+        element: which of these.
+        reading: what the caller sent of that customer.
+        told: how much is told.
+        today: what we are to that customer (`serving.two_way.principal_today`); None where nobody asks.
+    """
     principality = scores.principality_probability
     answer: dict[str, Any] = {
         "customer_id": reading.customer_id,
@@ -85,6 +102,7 @@ def scored_customer(
         answer |= {"base": scores.base, "raw_score": float(scores.raw_scores[CHURN][element])}
     if scores.top is not None:
         answer["reasons"] = _reasons(bundle, histories, scores, element, told)
+    answer["two_way"] = None if today is None else told_two_way(bundle, scores, element, today, told.language)
     answer["warnings"] = _warnings(bundle, histories, scores, element, reading, told.language)
     return answer
 

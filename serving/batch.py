@@ -34,6 +34,9 @@ RISK_BINS = 40
 MOST_NAMED = 200
 """Hostages whose commitment ends who are named in the summary; the file has all of them."""
 GONE = "left"
+_WORTH = ("worth_given", "spent_active", "spent", "first_at")
+_TEXTS = ("customer_id", "unseen_kinds")
+_OF_REASONS = tuple(f"_{k}" for k in range(1, REASONS + 1))
 
 BASIC = pa.schema(
     [
@@ -165,11 +168,7 @@ class AtRiskList:
 
 def numbers_of(rows: pa.Table) -> dict[str, npt.NDArray[Any]]:
     """Return the columns of `score_rows` that are numbers and flags as arrays, by name."""
-    return {
-        field.name: rows[field.name].to_numpy()
-        for field in rows.schema
-        if not (pa.types.is_string(field.type) or pa.types.is_list(field.type))
-    }
+    return {field.name: rows[field.name].to_numpy() for field in rows.schema if field.name not in _TEXTS}
 
 
 def _reasons(
@@ -239,9 +238,8 @@ def rank(
     Raises:
         CorredorError: nothing was known of anyone by then.
     """
-    by_id = _in_order_of_ids(rows)
-    whole = {name: column[by_id] for name, column in numbers_of(rows).items()}
-    facts = WorthFacts(*(whole[name] for name in ("worth_given", "spent_active", "spent", "first_at")))
+    whole, places = _known_rows(rows)
+    facts = WorthFacts(*(whole[name] for name in _WORTH))
     worth, source = worth_of(facts, config, as_of_us)
     known = whole["known"]
     if not known.any():
@@ -249,9 +247,10 @@ def rank(
             f"nothing is known of any customer before {local_date(as_of_us, config.project.zone)}. "
             f"The touchpoints run from {_span(whole, config)}: choose a later --as-of."
         )
-    places = by_id[known]
-    whole = {name: column[known] for name, column in whole.items()}
-    value, probability, active = worth[known], whole["churn_probability"], whole["active"]
+    if not known.all():
+        places, worth = places[known], worth[known]
+        whole = {name: column[known] for name, column in whole.items()}
+    value, probability, active = worth, whole["churn_probability"], whole["active"]
     stake = probability * value
     by = probability if order == "risk" or source == "none" else np.nan_to_num(stake, nan=-1.0)
     listed = np.ones(len(places), bool) if everyone else active & (whole["band"] > 0)
@@ -315,12 +314,18 @@ def _quarters(
     }
 
 
-def _in_order_of_ids(rows: pa.Table) -> npt.NDArray[np.int64]:
-    """Return the positions of rows in the byte order of their customers' ids."""
-    ids = rows["customer_id"]
-    if len(ids) < 2 or pc.all(pc.less(ids[:-1].combine_chunks(), ids[1:].combine_chunks())).as_py():
-        return np.arange(len(ids))
-    return np.asarray(pc.array_sort_indices(ids.combine_chunks()).to_numpy(), np.int64)
+def _known_rows(rows: pa.Table) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.int64]]:
+    """Return what is ranked and summed up by, in the byte order of the customers' ids, and their positions.
+
+    Column by column, since of many customers a second copy of all rows would not fit.
+    """
+    ids = rows["customer_id"].combine_chunks()
+    names = [f.name for f in rows.schema if not (f.name in _TEXTS or f.name.endswith(_OF_REASONS))]
+    places = np.arange(len(ids))
+    if len(ids) > 1 and not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+        places = np.asarray(pc.array_sort_indices(ids).to_numpy(), np.int64)
+        return {name: rows[name].to_numpy()[places] for name in names}, places
+    return {name: rows[name].to_numpy() for name in names}, places
 
 
 def quarters_before(

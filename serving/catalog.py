@@ -19,7 +19,10 @@ CHUNK = 8192
 
 
 def feature_rows(workspace: Workspace, as_of_us: int) -> list[dict[str, Any]]:
-    """Return the catalog as the data of a workspace spell it out: one row per feature."""
+    """Return the catalog as the data of a workspace spell it out: one row per feature.
+
+    `source` is where its formula was published; null where it is a plain count, sum, mean or time.
+    """
     fitted = _fitted(workspace, as_of_us)
     language = workspace.config.project.language
     return [
@@ -29,6 +32,7 @@ def feature_rows(workspace: Workspace, as_of_us: int) -> list[dict[str, Any]]:
             "sentence": getattr(f.sentence, language).replace("{value}", "…"),
             "moment": fitted.moment_label(f.moment, language),
             "family": f.family,
+            "source": f.source or None,
         }
         for f in fitted.features
     ]

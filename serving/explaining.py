@@ -12,14 +12,13 @@ from features.errors import CorredorError, unknown_name
 from features.histories import Histories
 from serving.batch import GONE, lifecycle_stages, quarters_before
 from serving.standing import told_standing
-from training.bundle import PRINCIPALITY, Bundle
+from serving.two_way import joins, principal_today, told_two_way
+from training.bundle import Bundle
 from training.config import Config
-from training.drift import ENDS, TODAY, WAY_WORDS, WAYS, TwoWay, ends_of
 from training.evidence import Evidence, find_evidence
 from training.labels import eligible
-from training.principality import principals
 from training.quarters import QUARTERS
-from training.scoring import BANDS, BOTH_QUESTIONS, Scores, score
+from training.scoring import BANDS, BOTH_QUESTIONS, score
 from training.telling import Reason, evidence_kinds, tell_evidence, tell_reasons
 from training.words import percent
 from training.worth import worth_per_year
@@ -69,6 +68,10 @@ def explain_customer(
                 "evidence": [getattr(words, language) for words in evidence],
             }
         )
+    two_way = None
+    if joins(bundle, config):
+        today = int(principal_today(bundle, histories, config, as_of_us)[position])
+        two_way = told_two_way(bundle, scores, 0, today, language)
     standing = told_standing(bundle, one, scores.standing, 0, 0, as_of_us, language=language, full=True)
     before = int(quarters_before(bundle, one, config, as_of_us, np.array([0]))[0])
     principal = scores.principality_probability
@@ -89,41 +92,8 @@ def explain_customer(
         "raw_score": float(scores.raw_scores["churn"][0]),
         "base": scores.base,
         "moments": reasons,
-        "two_way": _two_way(bundle, histories, config, scores, position),
+        "two_way": two_way,
         "model_version": bundle.version,
-    }
-
-
-def _two_way(
-    bundle: Bundle, histories: Histories, config: Config, scores: Scores, position: int
-) -> dict[str, Any] | None:
-    """Return what we are to a customer today, how likely each end is, and what speaks against us.
-
-    None where principality is not asked, or of a model that does not tell it.
-    """
-    if scores.principality_probability is None or config.principality.rule == "none":
-        return None
-    language = config.project.language
-    staples_before = min(bundle.window.first_as_of, scores.as_of)
-    today = principals(histories, config, scores.as_of, staples_before).value[[position]]
-    picture = TwoWay(today, ends_of(scores.churn_probability, scores.principality_probability))
-    state, way = TODAY[int(today[0])], str(picture.way[0])
-    against = [r for r in tell_reasons(bundle, scores, 0, PRINCIPALITY) if r.contribution < 0]
-    return {
-        "today": state,
-        "likely": way,
-        "likely_words": getattr(WAY_WORDS[way], language),
-        "ends": {WAYS[state][end]: float(p) for end, p in zip(ENDS, picture.ends[0], strict=True)},
-        "against": [
-            {
-                "moment": reason.moment,
-                "label": getattr(reason.label, language),
-                "contribution": reason.contribution,
-                "probability_without": reason.risk_without,
-                "sentence": getattr(reason.sentence, language),
-            }
-            for reason in against
-        ],
     }
 
 

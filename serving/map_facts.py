@@ -8,6 +8,8 @@ from typing import Any, get_args
 import numpy as np
 
 from features.clock import local_date
+from features.corridor_map import Slice
+from features.flow import FEWEST
 from features.periods import trend
 from features.profile import LIFECYCLE
 from features.settings import Stage
@@ -83,6 +85,8 @@ class Telling:
             ),
             "kinds": self._kinds(),
             "differences": self._differences(),
+            "teams": self._teams(),
+            "teams_text": self.words["teams_text"].format(fewest=FEWEST),
             "variants": self._variants(),
             "foot": [self.words["foot_1"].format(gap=gap), self.words["foot_2"].format(version=version)],
         }
@@ -316,6 +320,19 @@ class Telling:
             for n in sorted(self.repair_of, key=lambda n: self.repair_of[n])
         ]
         return {"heads": [self.words["stretch"], *groups], "rows": rows} if rows else None
+
+    def _teams(self) -> dict[str, Any] | None:
+        """Return the share held up on the stretches of the repair list of what each team took."""
+        teams = {self.words["other_teams"] if t is None else t: s for t, s in self.corridor.teams.items()}
+        rows = [
+            [self._stretch(n), *(self._held_of_enough(part, n) for part in teams.values())]
+            for n in sorted(self.repair_of, key=lambda n: self.repair_of[n])
+            if any(part.known[n] >= FEWEST for part in teams.values())
+        ]
+        return {"heads": [self.words["stretch"], *teams], "rows": rows} if rows else None
+
+    def _held_of_enough(self, part: Slice, n: int) -> str:
+        return _percent(part.held[n] if part.known[n] >= FEWEST else np.nan, self.language)
 
     def _variants(self) -> list[list[str]]:
         found = self.map.throughput

@@ -147,7 +147,11 @@ def list_text(corridor: Corridor, words: Words) -> str:
     if not found.repairs:
         return words["list_empty"]
     worth = words[f"worth_{found.worth_source}"]
-    return words["list_text"].format(cohorts=found.cohorts, days=found.recent_days, worth=worth)
+    version = found.model_version
+    at_risk = words["by_excess"] if version is None else words["by_model"].format(model=version)
+    return words["list_text"].format(
+        cohorts=found.cohorts, days=found.recent_days, at_risk=at_risk, worth=worth
+    )
 
 
 def repair_rows(corridor: Corridor, config: Config) -> list[dict[str, object]]:
@@ -170,6 +174,7 @@ def repair_rows(corridor: Corridor, config: Config) -> list[dict[str, object]]:
                 "held_before": None if worse is None else worse.held_before,
                 "customers": r.held_now,
                 "worth": r.worth,
+                "stake": r.stake,
                 "excess": r.excess._asdict(),
                 "value_at_risk": r.at_risk._asdict(),
                 "clear": r.clear,

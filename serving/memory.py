@@ -15,6 +15,8 @@ LIBRARIES = 500 << 20
 """Bytes that the process takes before it reads anything: Python, Arrow, LightGBM, the compiled kernels."""
 READ_ROW = 260
 """Bytes that a row of touchpoints takes while it is read, checked and sorted, at the peak."""
+FEATURE = 40
+"""Bytes that a customer's feature takes while it is scored: itself, and what it contributes."""
 TEXT_BYTE = 5
 """Bytes of memory, at the peak, for each byte of a text file."""
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -48,6 +50,17 @@ def said(n_bytes: float) -> str:
 def rows_that_fit(limit: int) -> int:
     """Return how many touchpoints can be read and scored at once within so many bytes."""
     return max(limit - LIBRARIES, 0) // READ_ROW
+
+
+def customers_at_a_time(limit: int | None, features: int, most: int) -> int:
+    """Return of how many customers the features may be in memory at once: an eighth of what there is.
+
+    >>> customers_at_a_time(None, 300, 4096), customers_at_a_time(1 << 30, 3_000, 4096)
+    (4096, 1118)
+    """
+    if limit is None:
+        return most
+    return max(min(most, limit // 8 // (FEATURE * max(features, 1))), 64)
 
 
 def check_fits(config: Config, limit: int) -> None:

@@ -29,7 +29,7 @@ from features.histories import Histories
 from features.ingested import Store
 from features.ingesting import MOST_BUCKETS
 from serving.memory import rows_that_fit, said
-from serving.rows import SCHEMA, ScoredChunk, score_chunks, staples_of
+from serving.rows import SCHEMA, ScoredChunk, score_chunks
 from training.bundle import Bundle, installed_versions
 from training.config import Config
 from training.scoring import CHUNK
@@ -209,8 +209,6 @@ class _Night:
     chunk: int
     features: bool
     progress: _Progress
-    staples: Sequence[str] | None = None
-    looked: bool = False
 
     def key(self) -> str:
         """Return the name of all that a part's bytes depend on."""
@@ -227,10 +225,6 @@ class _Night:
 
     def rows(self, part: int, features_to: Path | None = None) -> pa.Table:
         """Return the rows of a part; with its features, if asked, written to a file."""
-        if not self.looked:
-            everyone = (self.parts.read(p) for p in range(len(self.parts.sizes)))
-            self.staples = staples_of(self.bundle, everyone, self.config, self.as_of_us)
-            self.looked = True
         found = []
         with ExitStack() as stack:
             writer = None
@@ -240,7 +234,7 @@ class _Night:
                 )
             histories, size = self.parts.read(part), self.parts.sizes[part]
             for scored_chunk in score_chunks(
-                self.bundle, histories, self.config, self.as_of_us, staples=self.staples, size=self.chunk
+                self.bundle, histories, self.config, self.as_of_us, size=self.chunk
             ):
                 found.append(scored_chunk.rows)
                 if writer is not None:

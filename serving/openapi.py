@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Literal, NotRequired
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
@@ -11,9 +11,15 @@ from typing_extensions import TypedDict
 from serving.problems import MEDIA_TYPE
 from serving.schema import TABLES, ExplainRequest, ScoreRequest
 from serving.settings import ServingSettings
+from training.drift import WAY_WORDS
 
 TEXT = "text/plain"
 REF = "#/components/schemas/{model}"
+
+if TYPE_CHECKING:
+    Way = str
+else:
+    Way = Literal.__getitem__(tuple(WAY_WORDS))
 
 
 class EvidenceAnswer(TypedDict):
@@ -116,8 +122,34 @@ class LockAnswer(TypedDict):
     discount_until: str | None
 
 
+class AgainstAnswer(TypedDict):
+    """A moment that speaks against us as the main provider: log-odds, and the probability without it."""
+
+    moment: str
+    label: str
+    contribution: float
+    probability_without: float
+    sentence: str
+
+
+class TwoWayAnswer(TypedDict):
+    """What we are to a customer today, the likeliest way from there, and how likely each end is.
+
+    The three `ends` sum to one. `against` is there when reasons are asked, the heaviest first.
+    """
+
+    today: Literal["principal", "secondary", "not_known"]
+    likely: Way
+    likely_words: str
+    ends: dict[Way, float]
+    against: NotRequired[list[AgainstAnswer]]
+
+
 class ScoredCustomer(TypedDict):
-    """A customer's score at `as_of`; `principality_probability` is that of those who stay."""
+    """A customer's score at `as_of`; `principality_probability` is that of those who stay.
+
+    `two_way` joins both, where the model answers principality and the configuration asks it.
+    """
 
     customer_id: str
     as_of: str
@@ -135,6 +167,7 @@ class ScoredCustomer(TypedDict):
     base: NotRequired[float]
     raw_score: NotRequired[float]
     reasons: NotRequired[list[ReasonAnswer]]
+    two_way: TwoWayAnswer | None
     warnings: list[WarningAnswer]
 
 

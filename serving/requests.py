@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from operator import itemgetter
@@ -95,13 +95,13 @@ def build_call(readings: Sequence[Reading]) -> Histories:
     """
     if all(r.tables.keys() <= {"touchpoints"} for r in readings):
         ids = pa.array([_place(i) for i in range(len(readings))], pa.string())
-        return Histories(ids, {"touchpoints": _touchpoints(readings)}, {})
+        return Histories(ids, {"touchpoints": _touchpoints(readings)}, {}, partial=True)
     names = dict.fromkeys(("touchpoints", *(name for r in readings for name in r.tables)))
     tables = {name: _table(name, readings) for name in names}
     if "customers" not in tables:
         # so that the customers who have no row in any table are there too
         tables["customers"] = pa.table({"customer_id": [_place(i) for i in range(len(readings))]})
-    return build_histories(tables, compact=False)
+    return replace(build_histories(tables, compact=False), partial=True)
 
 
 def _place(i: int) -> str:

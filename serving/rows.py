@@ -7,8 +7,7 @@ tell (whose worth is given, when the data begin) is told by the rows, and found 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +20,10 @@ from features.histories import Histories
 from features.profile import LIFECYCLE
 from features.settings import COSTS
 from features.streams import NULL
+from serving.two_way import check_staples, joins, principal_today
 from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.config import Config
 from training.labels import eligible
-from training.principality import finds_staples, principals, users_of_items, widest_items
 from training.scoring import BOTH_QUESTIONS, CHUNK, Explained, Scores, score, standings
 from training.sentences import told_by
 from training.worth import worth_facts
@@ -97,8 +96,6 @@ def score_rows(
     histories: Histories,
     config: Config,
     as_of_us: int,
-    *,
-    staples: Sequence[str] | None = None,
 ) -> pa.RecordBatch:
     """Return one row for each customer of the histories (all, or any part of the company), unranked.
 
@@ -109,10 +106,8 @@ def score_rows(
         histories: of any customers; `partial` if they are not all.
         config: the workspace's configuration.
         as_of_us: the moment of the list, µs UTC; nothing known at or after it is looked at.
-        staples: those found in the whole company, where the rule of principality counts some that are not
-            named (`staples_of`) and the histories are a part of it; by default found in these histories.
     """
-    chunks = [c.rows for c in score_chunks(bundle, histories, config, as_of_us, staples=staples)]
+    chunks = [c.rows for c in score_chunks(bundle, histories, config, as_of_us)]
     return pa.Table.from_batches(chunks, SCHEMA).combine_chunks().to_batches()[0] if chunks else _nobody()
 
 
@@ -122,39 +117,21 @@ def score_chunks(
     config: Config,
     as_of_us: int,
     *,
-    staples: Sequence[str] | None = None,
     size: int = CHUNK,
 ) -> Iterator[ScoredChunk]:
     """Yield what `score_rows` returns, some customers at a time, with their features."""
-    if staples is None:
-        staples = staples_of(bundle, [histories], config, as_of_us)
+    if joins(bundle, config):
+        check_staples(bundle, config)
     for low in range(0, histories.n_customers, size):
         part = histories.between(low, min(low + size, histories.n_customers))
-        yield _chunk(bundle, part, config, as_of_us, staples)
-
-
-def staples_of(
-    bundle: Bundle, parts: Iterable[Histories], config: Config, as_of_us: int
-) -> tuple[str, ...] | None:
-    """Return the staples that all parts of the company together show; None where nothing asks for them.
-
-    Only where a rule counts staples that nobody named are the parts looked at.
-    """
-    if PRINCIPALITY not in bundle.predictors or not finds_staples(config):
-        return None
-    counts: Counter[str] = Counter()
-    for part in parts:
-        counts.update(users_of_items(part, config, min(bundle.window.first_as_of, as_of_us)))
-    return widest_items(counts)
+        yield _chunk(bundle, part, config, as_of_us)
 
 
 def _nobody() -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in SCHEMA], schema=SCHEMA)
 
 
-def _chunk(
-    bundle: Bundle, part: Histories, config: Config, as_of_us: int, staples: Sequence[str] | None
-) -> ScoredChunk:
+def _chunk(bundle: Bundle, part: Histories, config: Config, as_of_us: int) -> ScoredChunk:
     everyone, stream = part, part.touchpoints
     moments = stream.occurred_at.unpack()
     known = _any_of(
@@ -162,7 +139,7 @@ def _chunk(
     )
     if not known.all():
         part = part.select(np.flatnonzero(known))
-    asked = PRINCIPALITY in bundle.predictors and config.principality.rule != "none"
+    asked = joins(bundle, config)
     explain = BOTH_QUESTIONS if asked else {CHURN: BOTH_QUESTIONS[CHURN]}
     scores = score(bundle, part, as_of_us, reasons=REASONS, explain=explain)
     assert scores.X is not None
@@ -189,8 +166,7 @@ def _chunk(
         columns[f"{cost}_cost_coverage"] = standing.coverage[:, c]
         columns[f"{cost}_cost_source"] = standing.provenance[:, c]
     if asked:
-        before = min(bundle.window.first_as_of, as_of_us)
-        columns["principal_today"] = principals(part, config, as_of_us, before, staples=staples).value
+        columns["principal_today"] = principal_today(bundle, part, config, as_of_us)
         columns |= _reasons("principality_", bundle, scores, PRINCIPALITY)
     worth = worth_facts(everyone, config, as_of_us)
     last = np.full(everyone.n_customers, NULL)

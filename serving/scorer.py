@@ -17,8 +17,9 @@ from serving.problems import MAX_ERRORS, FieldError, Problem
 from serving.requests import Reading, Unusable, build_call, read_customer
 from serving.schema import Call, ExplainRequest, Reader, Refused, ScoreRequest
 from serving.settings import ServingSettings
-from training.bundle import Bundle
-from training.scoring import score
+from serving.two_way import joins, principal_today
+from training.bundle import CHURN, Bundle
+from training.scoring import BOTH_QUESTIONS, score
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -118,14 +119,23 @@ class Scorer:
         histories = build_call(readings)
         moments = np.array([reading.as_of for reading in readings], np.int64)
         answers: list[dict[str, Any]] = [{}] * len(readings)
-        told = Told(call.language or self.bundle.config.project.language, call.evidence, full)
+        config = self.bundle.config
+        asked = joins(self.bundle, config)
+        explain = BOTH_QUESTIONS if asked else {CHURN: BOTH_QUESTIONS[CHURN]}
+        told = Told(call.language or config.project.language, call.evidence, full)
         for as_of in dict.fromkeys(moments.tolist()):
             chosen = np.flatnonzero(moments == as_of)
             everyone = len(chosen) == len(readings)
-            scores = score(self.bundle, histories, as_of, None if everyone else chosen, reasons=reasons)
+            scores = score(
+                self.bundle, histories, as_of, None if everyone else chosen, reasons=reasons, explain=explain
+            )
+            today: list[int | None] = [None] * len(chosen)
+            if asked:
+                some = histories if everyone else histories.select(chosen)
+                today = principal_today(self.bundle, some, config, as_of).tolist()
             for element, customer in enumerate(chosen.tolist()):
                 answers[customer] = scored_customer(
-                    self.bundle, histories, scores, element, readings[customer], told
+                    self.bundle, histories, scores, element, readings[customer], told, today[element]
                 )
         return answers
 

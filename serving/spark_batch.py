@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,19 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.durable import sync
-from features.errors import CorredorError, unknown_name
+from features.errors import CorredorError
 from features.histories import Histories
 from features.spark import Company, opened_company, spark_session
 from features.spark_sources import told
 from serving.rows import SCHEMA, score_chunks
-from serving.workspace import chosen_day, open_store
-from training.bundle import PRINCIPALITY, Bundle, load_bundle, save_bundle
+from serving.workspace import check_named, chosen_day, open_store
+from training.bundle import Bundle, load_bundle, save_bundle, scoring_config
 from training.config import Config
-from training.principality import finds_staples, users_of_items, widest_items
 
 SPARK_LOG = Path(".corredor") / "spark.log"
 """Where Spark writes what it has to say, in the workspace."""
-ITEMS = pa.schema([("item", pa.string()), ("customers", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -56,25 +53,14 @@ class SparkNight:
             score_parts,
             identity=bundle.id,
             parts=parts,
-            config=self.config.model_dump_json(),
+            config=scoring_config(self.config).model_dump_json(),
             as_of_us=as_of_us,
-            staples=self._staples(bundle, as_of_us),
         )
         rows = self.company.each(work, SCHEMA)
         with told():
             rows.write.option("compression", "zstd").parquet(folder.absolute().as_uri())
         sync(folder)
         return read_rows(folder)
-
-    def _staples(self, bundle: Bundle, as_of_us: int) -> tuple[str, ...] | None:
-        """Return the staples that all customers together show; None where nothing asks for them."""
-        if PRINCIPALITY not in bundle.predictors or not finds_staples(self.config):
-            return None
-        before = min(bundle.window.first_as_of, as_of_us)
-        work = partial(count_users, config=self.config.model_dump_json(), before=before)
-        with told():
-            found = self.company.each(work, ITEMS).groupBy("item").sum("customers").toArrow()
-        return widest_items(dict(zip(*(column.to_pylist() for column in found.columns), strict=True)))
 
 
 @contextmanager
@@ -88,24 +74,8 @@ def open_spark_night(config: Config, master: str | None = None) -> Iterator[Spar
         spark_session(master, log=config.folder / SPARK_LOG) as session,
         opened_company(session, config, config.folder, store=open_store(config)) as company,
     ):
-        check_kinds(company, config)
+        check_named(company.names, config)
         yield SparkNight(company, config)
-
-
-def check_kinds(company: Company, config: Config) -> None:
-    """Check that the kinds and products that a configuration names are in the data.
-
-    Raises:
-        CorredorError: one is not.
-    """
-    for names, table, what in (
-        ((*config.churn.kinds, *config.principality.kinds), "touchpoints", "kind of touchpoint in the data"),
-        (config.churn.products, "relationships", "product in relationships"),
-    ):
-        known = company.names[table]
-        for name in names:
-            if name not in known and known:
-                raise unknown_name(what, name, known)
 
 
 def score_parts(
@@ -115,7 +85,6 @@ def score_parts(
     parts: Any,
     config: str,
     as_of_us: int,
-    staples: tuple[str, ...] | None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of the customers of some buckets, in a worker.
 
@@ -123,26 +92,14 @@ def score_parts(
         histories: of each bucket.
         identity: the id of the bundle.
         parts: Spark's broadcast of its files (`bundle_parts`).
-        config: the workspace's configuration as JSON.
+        config: the workspace's configuration as JSON, without its sources, which workers need not know.
         as_of_us: the moment of the list, µs UTC.
-        staples: those of the whole company.
     """
     bundle = _opened(identity, parts)
     settings = Config.model_validate_json(config)
     for some in histories:
-        for chunk in score_chunks(bundle, some, settings, as_of_us, staples=staples or ()):
+        for chunk in score_chunks(bundle, some, settings, as_of_us):
             yield chunk.rows
-
-
-def count_users(histories: Iterator[Histories], *, config: str, before: int) -> Iterator[pa.RecordBatch]:
-    """Yield by how many customers each item is used, in a worker."""
-    settings = Config.model_validate_json(config)
-    counts: Counter[str] = Counter()
-    for some in histories:
-        counts.update(users_of_items(some, settings, before))
-    yield pa.RecordBatch.from_arrays(
-        [pa.array(counts.keys(), pa.string()), pa.array(counts.values(), pa.int64())], schema=ITEMS
-    )
 
 
 def bundle_parts(bundle: Bundle) -> dict[str, bytes]:

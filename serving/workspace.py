@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from features.clock import US_PER_DAY, as_of_us, days_to_us, local_date, local_d
 from features.contract import Tables
 from features.errors import CorredorError, unknown_name
 from features.histories import Histories, build_histories
-from features.ingested import Store, read_manifest
+from features.ingested import NAMED, Store, read_manifest
 from features.ingesting import check_fresh
 from features.sampling import drawn
 from features.sources import load_tables
@@ -51,6 +52,8 @@ class Night:
     parts: Parts
     last_us: int
     """The last moment of the touchpoints, µs UTC."""
+    limit: int | None = None
+    """Bytes that the run may take."""
 
     def as_of(self, date: str | None) -> int:
         """Return the moment of the list (see `Workspace.as_of`)."""
@@ -143,17 +146,21 @@ def open_night(path: Path, memory: str | None = None) -> Night:
     limit = None if memory is None else bytes_of(memory)
     store = open_store(config)
     if store is not None:
-        check_named(store, config)
-        return Night(config, InBuckets.of(store, limit), store.span()[1])
+        check_named({table: store.names(table) for table in NAMED}, config)
+        return Night(config, InBuckets.of(store, limit), store.span()[1], limit)
     if limit is not None:
         check_fits(config, limit)
     tables = load_tables(config, config.folder)
     histories = build_histories(tables.tables)
-    return Night(config, InMemory(histories), histories.span()[1])
+    return Night(config, InMemory(histories), histories.span()[1], limit)
 
 
-def check_named(store: Store, config: Config) -> None:
-    """Check that the kinds and products that a configuration names are in a store.
+def check_named(data: Mapping[str, Collection[str]], config: Config) -> None:
+    """Check that the kinds and products that a configuration names are in the data.
+
+    Args:
+        data: the kinds of the touchpoints and the products of the relationships, by table.
+        config: the configuration.
 
     Raises:
         CorredorError: one is not.
@@ -162,7 +169,7 @@ def check_named(store: Store, config: Config) -> None:
         ((*config.churn.kinds, *config.principality.kinds), "touchpoints", "kind of touchpoint in the data"),
         (config.churn.products, "relationships", "product in relationships"),
     ):
-        known = store.names(table)
+        known = data[table]
         for name in names:
             if name not in known and known:
                 raise unknown_name(what, name, known)

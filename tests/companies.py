@@ -85,6 +85,11 @@ def company(
             },
         }
     }
+    parts = np.random.default_rng([seed, 1])
+    for score in ("effective", "easy", "enjoyable"):
+        tables["touchpoints"][score] = [
+            None if parts.random() < 0.6 else float(x) for x in parts.integers(0, 11, n)
+        ]
     n = customers
     times = moments(n)
     tables["customers"] = {

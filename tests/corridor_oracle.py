@@ -49,7 +49,15 @@ def ask(log: pa.Table, gap_us: int, query: str) -> list[tuple]:
         return connection.execute((LINKED + query).replace("$gap", f"interval '{gap}'")).fetchall()
 
 
-def fates(log: pa.Table, gap_us: int, until_us: int, due_us: dict[str, int], limit_us: dict) -> Counter:
+def fates(
+    log: pa.Table,
+    gap_us: int,
+    until_us: int,
+    due_us: dict[str, int],
+    limit_us: dict,
+    *,
+    of: str | None = None,
+) -> Counter:
     """Return how many contacts were on time, late, blocked… by stretch, with targets that are all given.
 
     Args:
@@ -58,15 +66,17 @@ def fates(log: pa.Table, gap_us: int, until_us: int, due_us: dict[str, int], lim
         until_us: what is not known before it is not in the log.
         due_us: kind -> deadline.
         limit_us: (kind, next kind) -> limit.
+        of: a column of the contact by which they are counted apart, as the last part of the key.
     """
     rows = ask(
         log,
         gap_us,
-        """select kind, next_kind, elapsed, outcome, epoch_us(occurred_at),
-               first(kind) over (partition by customer_id, matter order by occurred_at) from linked""",
+        f"""select kind, next_kind, elapsed, outcome, epoch_us(occurred_at),
+               first(kind) over (partition by customer_id, matter order by occurred_at),
+               {of or "null"} from linked""",
     )
     onward: dict[tuple, Counter] = {}
-    for kind, following, elapsed, _, _, first in rows:
+    for kind, following, elapsed, _, _, first, _ in rows:
         if following is not None and (kind not in due_us or elapsed <= due_us[kind]):
             onward.setdefault((first, kind), Counter())[following] += 1
             onward.setdefault(kind, Counter())[following] += 1
@@ -76,15 +86,17 @@ def fates(log: pa.Table, gap_us: int, until_us: int, due_us: dict[str, int], lim
         return min(seen, key=lambda k: (-seen[k], k)) if seen else None
 
     found: Counter = Counter()
-    for kind, following, elapsed, outcome, entered, first in rows:
+    for kind, following, elapsed, outcome, entered, first, part in rows:
+        last = () if of is None else (part,)
         next_one = usual(first, kind)
         awaited = outcome == "open" and kind in due_us and next_one is not None
         if awaited and (following is None or elapsed > due_us[kind]) and entered + due_us[kind] < until_us:
-            found[kind, next_one, "blocked"] += 1
+            found[(kind, next_one, "blocked", *last)] += 1
         elif following is not None:
             late = elapsed > limit_us.get((kind, following), np.inf)
-            found[kind, following, "late" if late else "on time"] += 1
+            found[(kind, following, "late" if late else "on time", *last)] += 1
         elif awaited:
             patience = min(due_us[kind], limit_us.get((kind, next_one), np.inf))
-            found[kind, next_one, "late" if entered + patience < until_us else "open"] += 1
+            overdue = entered + patience < until_us
+            found[(kind, next_one, "late" if overdue else "open", *last)] += 1
     return found

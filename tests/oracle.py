@@ -32,12 +32,16 @@ MOMENT = {
     "treatments": "assigned_at",
 }
 ALWAYS = -(2**61)
+ANSWERS = (
+    *("perceived", "satisfaction", "nps", "effort", "effective", "easy", "enjoyable"),
+    *("tangibles", "reliability", "responsiveness", "assurance", "empathy"),
+)
 Tagger = Callable[[str, tuple], frozenset]
 
 
 def decimals(name: str) -> int:
     """Return how many decimals of a measure count."""
-    scores = ("expected", "adequate", "perceived", "satisfaction", "nps", "effort")
+    scores = ("expected", "adequate", *ANSWERS)
     return {"wait_minutes": 3, **dict.fromkeys(scores, 2)}.get(name, 6)
 
 
@@ -130,8 +134,6 @@ class Oracle:
         mine = [r for r in mine if r["moment"] >= since]
         if kind == "distinct":
             return float(len({r.get(rest[0]) for r in mine} - {None}))
-        if rest[0].startswith("has:"):
-            return float(sum(has(r, rest[0][4:]) for r in mine))
         return sum(units(r, rest[0]) for r in mine if has(r, rest[0])) / scale(rest[0])
 
     def faded_days(self, rows: list[dict[str, Any]], today: int, measure: str, half_life: float) -> float:
@@ -301,24 +303,28 @@ def _same_contact(before: dict[str, Any], now: dict[str, Any]) -> bool:
 
 def has(row: dict[str, Any], measure: str) -> bool:
     """Tell whether a row has a value of a measure."""
-    if measure in ("contacts", "lines"):
+    if measure in ("contacts", "lines") or measure.startswith("has:"):
         return True
+    if measure == "said":
+        return any(row.get(question) is not None for question in ANSWERS)
     return row.get("amount" if measure.startswith("log_amount") else measure) is not None
 
 
 def scale(measure: str) -> int:
     """Return into how many parts a unit of a measure is cut."""
-    if measure in ("contacts", "lines"):
+    if measure in ("contacts", "lines", "said") or measure.startswith("has:"):
         return 1
     return {"log_amount": 1000, "log_amount_squared": 1_000_000}.get(measure, 10 ** decimals(measure))
 
 
 def units(row: dict[str, Any], measure: str) -> int:
     """Return a value as a whole number of the measure's smallest parts."""
-    if measure == "lines":
+    if measure in ("lines", "said"):
         return 1
     if measure == "contacts":
         return int(row["opens"])
+    if measure.startswith("has:"):
+        return int(has(row, measure[4:]))
     if measure.startswith("log_amount"):
         whole = round(1000 * math.log1p(max(0.0, row["amount"])))
         return whole if measure == "log_amount" else whole * whole

@@ -60,6 +60,7 @@ def _customer(
     newest_row: dict[int, int] = {}
     amounts: dict[int, list[int]] = {}
     agent_of: dict[int, tuple[str, int]] = {}
+    team_of: dict[int, tuple[str, int]] = {}
     passed: dict[int, int] = {}
 
     def put(row: int, name: str, value: Any) -> None:
@@ -199,5 +200,10 @@ def _customer(
             put(row, "bond_since", thousandths(agent_of[kind][1]))
             put(row, "agent_quality", quality("agent_id", agent, row))
         if team[row] is not None:
+            if kind in team_of:
+                put(row, "team_changed", int(team_of[kind][0] != team[row]))
+            if kind not in team_of or team_of[kind][0] != team[row]:
+                team_of[kind] = (team[row], now)
+            put(row, "team_since", thousandths(team_of[kind][1]))
             put(row, "team_quality", quality("team", team, row))
         stand(row)

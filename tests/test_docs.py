@@ -170,7 +170,7 @@ def test_what_is_installed_is_pinned_by_hash_and_names_no_address():
 
 @pytest.mark.parametrize(
     ("packages", "extras"),
-    [(("features", "training", "serving"), ("demo",)), (("tests",), ("demo", "dev"))],
+    [(("features", "training", "serving"), ("demo",)), (("tests",), ("demo", "dev", "peers"))],
     ids=str,
 )
 def test_every_package_that_is_imported_is_a_declared_dependency(packages, extras):

@@ -89,6 +89,8 @@ class Bundle:
     """Question -> global moments of truth, as `global_moments` of `training.reasons` returns them."""
     satisfaction: Satisfaction | None = None
     """How satisfaction is estimated; None when customers were not asked enough."""
+    staples: tuple[str, ...] = ()
+    """The items whose breadth tells a main provider; none where that does not count."""
     beats_baselines: bool | None = None
     """Whether it was better out of time than every baseline; None when that could not be judged."""
     verdict: str = ""
@@ -193,6 +195,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> Bundle:
         "measures": bundle.measures,
         "moments": bundle.moments,
         "satisfaction": bundle.satisfaction.to_dict() if bundle.satisfaction else None,
+        "staples": bundle.staples,
         "beats_baselines": bundle.beats_baselines,
         "verdict": bundle.verdict,
         "versions": bundle.versions,
@@ -278,6 +281,7 @@ def _assemble(sealed: Sealed) -> Bundle:
         measures=manifest["measures"],
         moments=manifest["moments"],
         satisfaction=Satisfaction.from_dict(stored) if (stored := manifest["satisfaction"]) else None,
+        staples=tuple(manifest.get("staples", ())),
         beats_baselines=manifest["beats_baselines"],
         verdict=manifest["verdict"],
         versions=manifest["versions"],

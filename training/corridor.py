@@ -12,9 +12,10 @@ from features.errors import CorredorError
 from features.histories import Histories
 from features.profile import LIFECYCLE
 from features.stretches import NONE
+from training.bundle import Bundle
 from training.config import Config
 from training.repairs import RepairList, repair_list
-from training.slices import LEFT, STAYED, left_afterwards, lifecycle_of_steps, segments
+from training.slices import LEFT, STAYED, left_afterwards, lifecycle_of_steps, segments, teams_of_steps
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,18 @@ class Corridor:
     afterwards: dict[str, Slice]
     """`left`: contacts after which the customer left within the horizon; `stayed`: the others. Empty where
     there is too little history."""
+    teams: dict[str | None, Slice]
+    """By the team that took a contact; None: those that are not told by themselves (`teams_of_steps`)."""
     repairs: RepairList
 
 
 def read_corridor(
-    histories: Histories, config: Config, as_of_us: int, *, channel: str | None = None
+    histories: Histories,
+    config: Config,
+    as_of_us: int,
+    *,
+    channel: str | None = None,
+    bundle: Bundle | None = None,
 ) -> Corridor:
     """Return the corridor as it was known before a moment.
 
@@ -46,6 +54,7 @@ def read_corridor(
         config: the configuration: targets, labels, what leaving is.
         as_of_us: µs UTC.
         channel: only the journeys that come through it; all by default.
+        bundle: the model whose probabilities of leaving the repair list takes; None does without.
 
     Raises:
         CorredorError: nothing was known by then, or there is no such channel.
@@ -60,6 +69,7 @@ def read_corridor(
     steps = drawn.steps
     known = histories.known_before(as_of_us)
     stage = lifecycle_of_steps(known, config, steps)
+    teams, of_team = teams_of_steps(known, steps)
     names, of_customer = segments(histories, as_of_us)
     afterwards = left_afterwards(known, config, steps)
     ends: dict[str, Slice] = {}
@@ -73,7 +83,8 @@ def read_corridor(
         _crossed(drawn, stage),
         dict(zip(names, drawn.parts(of_customer[steps.customer], len(names)), strict=True)),
         ends,
-        repair_list(known, config, steps, drawn.flow, drawn.targets),
+        dict(zip(teams, drawn.parts(of_team, len(teams)), strict=True)),
+        repair_list(known, config, steps, drawn.flow, drawn.targets, bundle),
     )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from features.answers import PARTS
 from features.catalog import FittedFeatures
-from features.experience import PARTS, parts
+from features.experience import parts
 from features.histories import Histories
 from training.config import Config
 from training.fitting import hold_out, window_us

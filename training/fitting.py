@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,7 @@ from training.calibration import (
     probability,
 )
 from training.config import Config
-from training.model import Forest, Logistic, Predictor, Recipe, fit_forest, fit_logistic
+from training.model import Forest, Logistic, Predictor, Recipe, bin_rows, fit_forest, fit_logistic
 from training.panel import Panel
 from training.start import fit_start
 
@@ -54,11 +56,27 @@ class Gate:
     """What was let through, judged on later dates: boosting rounds, the logistic's share, the calibration."""
 
     rounds: int | None = None
-    """Boosting rounds; None: the recipe's."""
+    """Boosting rounds of the judged forest; None: the recipe's."""
+    usual: int = 0
+    """Rounds that the others were tried beside."""
+    learnt_from: int = 0
+    """Snapshots that the judged forest was fitted on."""
     rounds_log_loss: dict[int, float] | None = None
     share: float = 0.0
     share_log_loss: dict[float, float] | None = None
     calibration: Verdict = Verdict(Calibrator(), {}, "identity: no dates left to judge another on")
+
+    def rounds_on(self, snapshots: int) -> int | None:
+        """Return the boosting rounds of a forest that is fitted on so many snapshots.
+
+        Where more than the usual ones earned their place, there was more to learn than they learnt, and
+        of more rows more still can be: they grow with the square root of the rows. That the best number
+        grows with a power of them is Bühlmann and Yu's (2003, "Boosting with the L2 loss"); the power is
+        ours.
+        """
+        if not self.rounds or self.rounds <= self.usual or not self.learnt_from:
+            return self.rounds
+        return max(self.rounds, round(self.rounds * math.sqrt(snapshots / self.learnt_from)))
 
     def facts(self) -> dict[str, Any]:
         """Return the gate's decisions as plain values."""
@@ -79,6 +97,8 @@ class Pair:
 
     forest: Forest
     logistic: Logistic
+    snapshots: int = 0
+    """How many rows that was."""
 
     def through(self, gate: Gate) -> Predictor:
         """Return the predictor that a gate lets through."""
@@ -112,28 +132,59 @@ def hold_out(dates: Ints, window: int) -> tuple[Ints, Ints] | None:
     return None
 
 
-def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
-    """Fit both models on the snapshots of a panel whose outcome is known.
+@dataclass(frozen=True)
+class Rows:
+    """Snapshots whose outcome of a question is known, binned once for all that is fitted on them.
 
-    Principality starts from the customer's own shares, where wallets tell them.
-
-    Features that tell the date are left alone: on the dates to come they are beyond all that was seen.
-
-    Raises:
-        CorredorError: all have the same outcome.
+    Features that tell the date are not known in them: on the dates to come they are beyond all that was
+    seen.
     """
-    known = panel.outcome(question) >= 0
-    rows = panel if known.all() else panel.take(known)
-    y, X = rows.outcome(question), rows.X
-    calendar = tell_the_date(rows)
-    if calendar.any():
-        X = X.copy()
-        X[:, calendar] = np.nan
-    sign = 1 if question == CHURN else -1
-    own = rows.own_shares if question != CHURN else ()
-    start = fit_start(X, y, own, recipe.start_c) if own else None
-    forest = fit_forest(X, y, recipe=recipe, directions=[sign * d for d in rows.directions], start=start)
-    return Pair(forest, fit_logistic(X, y, recipe=recipe))
+
+    panel: Panel
+    question: str
+    recipe: Recipe
+    """How they are binned; what is fitted on them may have other seeds and rounds."""
+
+    @classmethod
+    def of(cls, panel: Panel, question: str, recipe: Recipe) -> Self:
+        """Return the rows of a panel that a question can be fitted on."""
+        known = panel.outcome(question) >= 0
+        rows = panel if known.all() else panel.take(known)
+        calendar = tell_the_date(rows)
+        if calendar.any():
+            X = rows.X.copy()
+            X[:, calendar] = np.nan
+            rows = replace(rows, X=X)
+        return cls(rows, question, recipe)
+
+    @cached_property
+    def binned(self) -> Any:
+        """The rows as LightGBM reads them."""
+        return bin_rows(self.panel.X, self.panel.outcome(self.question), recipe=self.recipe)
+
+    def fit(self, recipe: Recipe, chosen: npt.NDArray[np.bool_] | None = None) -> Pair:
+        """Fit both models on the rows, or on the chosen of them (bool[n_rows]).
+
+        Principality starts from the customer's own shares, where wallets tell them. The bins are those of
+        all rows; whoever is not chosen has no other part in it.
+
+        Raises:
+            CorredorError: all have the same outcome.
+        """
+        rows = self.panel if chosen is None else self.panel.take(chosen)
+        y, X = rows.outcome(self.question), rows.X
+        sign = 1 if self.question == CHURN else -1
+        own = rows.own_shares if self.question != CHURN else ()
+        start = fit_start(X, y, own, recipe.start_c) if own else None
+        binned = self.binned if chosen is None else self.binned.subset(np.flatnonzero(chosen)).construct()
+        directions = [sign * d for d in rows.directions]
+        forest = fit_forest(X, y, recipe=recipe, directions=directions, start=start, binned=binned)
+        return Pair(forest, fit_logistic(X, y, recipe=recipe), len(rows))
+
+
+def fit_pair(panel: Panel, question: str, recipe: Recipe) -> Pair:
+    """Fit both models on the snapshots of a panel whose outcome is known; see `Rows.fit`."""
+    return Rows.of(panel, question, recipe).fit(recipe)
 
 
 def tell_the_date(panel: Panel) -> npt.NDArray[np.bool_]:
@@ -167,7 +218,8 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
         return Gate()
     shares = ROUNDS if pair.forest.start is None else FROM_START
     most = pair.forest.boosters[0].num_trees()
-    stages = [min(max(round(r * (usual or most)), 1), most) for r in shares]  # growing may have ended early
+    usual = usual or most
+    stages = [min(max(round(r * usual), 1), most) for r in shares]  # growing may have ended early
     staged = {stage: pair.forest.raw_score(rows.X, rounds=stage) for stage in stages}
     errors = 1.0 if pair.forest.start is None else FROM_START_ERRORS
     stage, by_stage = _earned(staged, y, rows.customer, errors)
@@ -175,7 +227,7 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
     blends = {s: (1 - s) * trees + s * linear for s in SHARES}
     share, by_share = _earned(blends, y, rows.customer, errors)
     calibration = choose_calibrator(blends[share], y, rows.customer, rows.as_of, window)
-    return Gate(stage, by_stage, share, by_share, calibration)
+    return Gate(stage, stages[0], pair.snapshots, by_stage, share, by_share, calibration)
 
 
 def _earned(
@@ -207,31 +259,37 @@ class Fit:
         return self.pair.through(self.gate)
 
 
-def fit_question(panel: Panel, question: str, config: Config) -> Fit:
+def fit_question(panel: Panel, question: str, config: Config, recipe: Recipe | None = None) -> Fit:
     """Fit a question on a panel: judged on its newest dates, then fitted on all of them.
 
-    Where there are no dates to judge on, the logistic's share is judged on the other half of the
-    customers.
+    By the frozen recipe, if no other is given. Where there are no dates to judge on, the logistic's share is
+    judged on the other half of the customers.
     """
-    recipe, window = recipe_of(config), window_us(config)
+    recipe, window = recipe or recipe_of(config), window_us(config)
     gate = Gate()
+    rows = Rows.of(panel, question, recipe)
+    known = rows.panel
     split = hold_out(panel.dates, window)
     if split is not None:
-        early, late = (panel.take(np.isin(panel.as_of, dates)) for dates in split)
+        early, late = (np.isin(known.as_of, dates) for dates in split)
     else:
         half = np.random.default_rng(recipe.seed).permutation(int(panel.customer.max(initial=0)) + 1) % 2 == 0
-        early, late = (panel.take(half[panel.customer] == side) for side in (True, False))
-    if learnable(early, question):
+        early, late = half[known.customer], ~half[known.customer]
+    if learnable(known.take(early), question):
         trees = round(max(ROUNDS) * recipe.trees)
         few = replace(recipe, seeds=min(recipe.seeds, JUDGED_SEEDS), trees=trees)
-        gate = judge(fit_pair(early, question, few), late, question, window, usual=recipe.trees)
-    return fit_through(panel, question, recipe, gate)
+        gate = judge(rows.fit(few, early), known.take(late), question, window, usual=recipe.trees)
+    return _fit_through(rows, recipe, gate)
 
 
 def fit_through(panel: Panel, question: str, recipe: Recipe, gate: Gate) -> Fit:
     """Fit a question on a panel with what a gate let through."""
-    chosen = replace(recipe, trees=gate.rounds or recipe.trees)
-    return Fit(fit_pair(panel, question, chosen), gate)
+    return _fit_through(Rows.of(panel, question, recipe), recipe, gate)
+
+
+def _fit_through(rows: Rows, recipe: Recipe, gate: Gate) -> Fit:
+    chosen = replace(recipe, trees=gate.rounds_on(len(rows.panel)) or recipe.trees)
+    return Fit(rows.fit(chosen), gate)
 
 
 def learnable(panel: Panel, question: str) -> bool:

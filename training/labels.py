@@ -101,7 +101,7 @@ def activity_rows(histories: Histories, config: Config, kinds: tuple[str, ...] =
     """Return which rows of the touchpoints are activity: the kinds named, or any direct contact.
 
     Raises:
-        CorredorError: a kind is not in the data.
+        CorredorError: a kind is not in the data, and they are not a part of the company.
     """
     stream = histories.touchpoints
     kinds = kinds or config.churn.kinds

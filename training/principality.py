@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from features.clock import US_PER_DAY
 from features.errors import CorredorError
 from features.histories import Histories
 from features.ledger import Ledger
-from features.streams import NULL
+from features.streams import NULL, Stream
 from features.wallets import number_answers, read_answers, row_shares
 from training.config import Config
 from training.labels import Ints, Labels, activity_rows, check_mature, label_window
@@ -47,8 +47,8 @@ def principality_labels(histories: Histories, config: Config, as_of_us: int, sta
     check_mature(histories, config, as_of_us)
     low, high = label_window(config, as_of_us)
     if config.principality.rule == "usage":
-        return _usage(histories, config, low, high, staples_before, None)
-    return _wallet(histories, config, low, high, None)
+        return _usage(histories, config, low, high, staples_of(histories, config, staples_before), None)
+    return _wallet(_ledger(histories, config), config, low, high, None)
 
 
 def principals(
@@ -57,49 +57,72 @@ def principals(
     as_of_us: int,
     staples_before: int,
     *,
-    staples: Sequence[str] | None = None,
+    staples: Sequence[str] = (),
 ) -> Labels:
     """Return for whom we are the main provider on the day itself, by what is known then.
 
     The same rule as `principality_labels`, on the window of the same length that ends at `as_of`
     (`usage`), or the last wallet or answer known before it, however old (`share`, `declared`); with
-    `wallets = "all"` those known of that window, too. Histories of a part of the company need the
-    `staples` that were found in the whole (`widest_items`).
+    `wallets = "all"` those known of that window, too.
+
+    Args:
+        histories: what is known.
+        config: the configuration.
+        as_of_us: the moment, µs UTC.
+        staples_before: where staples that nobody names are fitted, if none are given.
+        staples: those that were fitted earlier.
+
+    Histories of a part of the company (`partial`) tell nothing of the whole: what the rule needs and they do
+    not bring is not known (-1), where it is a mistake in whole data.
+
+    Raises:
+        CorredorError: what the rule reads is missing from whole data.
     """
-    if config.principality.rule == "usage":
+    rule, whole = config.principality, not histories.partial
+    if rule.rule == "usage":
+        if whole and (rule.staples or not staples):
+            staples = staples_of(histories, config, min(staples_before, as_of_us))
+        staples = rule.staples or staples
+        if rule.min_items and not staples and not whole:
+            return _not_known(histories, config)
         low = as_of_us - config.churn.horizon_days * US_PER_DAY
-        before = min(staples_before, as_of_us)
-        return _usage(histories, config, low, as_of_us, before, as_of_us, staples)
-    back = config.churn.horizon_days * US_PER_DAY if config.principality.wallets == "all" else 2**62
-    return _wallet(histories, config, as_of_us - back, as_of_us, as_of_us)
+        return _usage(histories, config, low, as_of_us, staples, as_of_us)
+    back = config.churn.horizon_days * US_PER_DAY if rule.wallets == "all" else 2**62
+    if not whole and _lacks(histories):
+        return _not_known(histories, config)
+    return _wallet(_ledger(histories, config), config, as_of_us - back, as_of_us, as_of_us)
 
 
-def finds_staples(config: Config) -> bool:
-    """Return whether the rule counts staples that nobody named, so that all customers are asked first."""
-    rule = config.principality
-    return rule.rule == "usage" and rule.min_items > 0 and not rule.staples
+def staples_of(histories: Histories, config: Config, before_us: int) -> tuple[str, ...]:
+    """Return the staples that rule `usage` counts: those named, or the most widely used before a moment.
 
+    None where breadth does not count (`min_items = 0`) or principality is not asked by use.
 
-def widest_items(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the staples: the items that most customers use, by how many use each; ties by name."""
-    ranked = sorted(counts, key=lambda name: (-counts[name], name))[:STAPLES]
-    return tuple(name for name in ranked if counts[name] > 0)
-
-
-def users_of_items(histories: Histories, config: Config, before: int) -> dict[str, int]:
-    """Return by how many customers each item was used, by what was known before a moment (µs UTC)."""
-    stream = histories.touchpoints
-    used = activity_rows(histories, config, config.principality.kinds or config.churn.kinds)
-    place = stream.fields.index("item")
-    names = sorted({str(c[place]) for c in stream.contacts if c[place] is not None})
-    number = {name: i for i, name in enumerate(names)}
-    of_contact = np.array([number.get(str(c[place]), -1) if c[place] else -1 for c in stream.contacts])
+    Raises:
+        CorredorError: no touchpoint has an item, or one that is named is in no touchpoint.
+    """
+    rule, stream = config.principality, histories.touchpoints
+    if rule.rule != "usage" or not rule.min_items:
+        return ()
+    names, item = _items(stream)
     if not names:
-        return {}
-    item = of_contact[stream.contact]
-    rows = used & (item >= 0) & (stream.known_at() < before)
+        raise CorredorError(
+            "[principality] min_items counts items, and `touchpoints` has no column `item`. "
+            "Map it in [sources], or set min_items = 0."
+        )
+    if rule.staples:
+        missing = sorted(set(rule.staples) - set(names))
+        if missing:
+            raise CorredorError(
+                f"[principality] staples: {len(missing)} items are not in the data (first: {missing[0]!r})."
+            )
+        return rule.staples
+    used = activity_rows(histories, config, rule.kinds or config.churn.kinds)
+    rows = used & (item >= 0) & (stream.known_at() < before_us)
     pairs = np.unique(stream.customer_of_rows()[rows] * len(names) + item[rows])
-    return dict(zip(names, np.bincount(pairs % len(names), minlength=len(names)).tolist(), strict=True))
+    customers = np.bincount(pairs % len(names), minlength=len(names))
+    ranked = np.lexsort((np.arange(len(names)), -customers))[:STAPLES]
+    return tuple(names[i] for i in ranked if customers[i] > 0)
 
 
 def _usage(
@@ -107,9 +130,8 @@ def _usage(
     config: Config,
     low: int,
     high: int,
-    staples_before: int,
+    staples: Sequence[str],
     known_before: int | None,
-    staples: Sequence[str] | None = None,
 ) -> Labels:
     rule, n = config.principality, histories.n_customers
     used = activity_rows(histories, config, rule.kinds or config.churn.kinds)
@@ -124,47 +146,37 @@ def _usage(
     seen = np.bincount(np.unique(customer[inside] * weeks + week) // weeks, minlength=n)
     principal = seen >= np.ceil(rule.min_weeks_share * weeks - 1e-9)
     if rule.min_items:
-        item = _staple_of_row(histories, config, staples_before, staples)
+        names, item = _items(stream)
+        place_of = np.full(len(names) + 1, -1, np.int64)  # the last stands for "no item"
+        place = {name: i for i, name in enumerate(staples)}
+        place_of[:-1] = [place.get(name, -1) for name in names]
+        item = place_of[item]
         rows = inside & (item >= 0)
-        some = int(item.max(initial=0)) + 1
+        some = max(len(staples), 1)
         breadth = np.bincount(np.unique(customer[rows] * some + item[rows]) // some, minlength=n)
         principal &= breadth >= rule.min_items
     return Labels(principal.astype(np.int8), "usage")
 
 
-def _staple_of_row(histories: Histories, config: Config, before: int, staples: Sequence[str] | None) -> Ints:
-    """Return the number of each row's staple, -1 where it is none."""
-    stream = histories.touchpoints
+def _items(stream: Stream) -> tuple[list[str], Ints]:
+    """Return the names of the items, sorted, and the number of each row's, -1 where it has none."""
     place = stream.fields.index("item")
-    known = {str(c[place]) for c in stream.contacts if c[place] is not None}
-    if not known and not histories.partial:
-        raise CorredorError(
-            "[principality] min_items counts items, and `touchpoints` has no column `item`. "
-            "Map it in [sources], or set min_items = 0."
-        )
-    if config.principality.staples:
-        staples = config.principality.staples
-        missing = [s for s in staples if s not in known]
-        if missing and not histories.partial:
-            raise CorredorError(
-                f"[principality] staples: {len(missing)} items are not in the data (first: {missing[0]!r})."
-            )
-    elif staples is None:
-        staples = widest_items(users_of_items(histories, config, before))
-    number = {name: i for i, name in enumerate(staples)}
-    of_contact = np.array([number.get(c[place] or "", -1) for c in stream.contacts], np.int64)
-    item: Ints = of_contact[stream.contact]
-    return item
+    names = sorted({str(c[place]) for c in stream.contacts if c[place] is not None})
+    number = {name: i for i, name in enumerate(names)}
+    of_contact = np.array(
+        [-1 if c[place] is None else number[str(c[place])] for c in stream.contacts], np.int64
+    )
+    return names, of_contact[stream.contact]
 
 
-def _wallet(histories: Histories, config: Config, low: int, high: int, known_before: int | None) -> Labels:
+def _wallet(ledger: Ledger, config: Config, low: int, high: int, known_before: int | None) -> Labels:
     """Return who gives us the main part by the wallets observed in [low, high): the last one, or all."""
-    rule, ledger = config.principality, _ledger(histories, config)
+    rule = config.principality
     when = ledger.columns["observed_at"]
     inside = (when >= low) & (when < high)
     if known_before is not None:
         inside &= ledger.known_at < known_before
-    customer, n = ledger.customer_of_rows(), histories.n_customers
+    customer, n = ledger.customer_of_rows(), len(ledger.offsets) - 1
     if rule.wallets == "last":
         latest = np.full(n, NULL)
         np.maximum.at(latest, customer[inside], when[inside])
@@ -242,14 +254,24 @@ def _weeks_used(histories: Histories, config: Config, as_of_us: int) -> tuple[Fl
 
 
 def _ledger(histories: Histories, config: Config) -> Ledger:
-    ledger = histories.ledgers.get("wallet")
-    if ledger is None or "ours" not in ledger.columns:
-        missing = "the table `wallet`" if ledger is None else "the column `ours`"
+    if missing := _lacks(histories):
         raise CorredorError(
             f'[principality] rule = "{config.principality.rule}" reads which of the wallet is ours, and '
             f'{missing} is missing. Add it to [sources], or use rule = "usage".'
         )
-    return ledger
+    return histories.ledgers["wallet"]
+
+
+def _lacks(histories: Histories) -> str:
+    """Return what is missing of a wallet that says what is ours, empty if nothing is."""
+    ledger = histories.ledgers.get("wallet")
+    if ledger is None:
+        return "the table `wallet`"
+    return "" if "ours" in ledger.columns else "the column `ours`"
+
+
+def _not_known(histories: Histories, config: Config) -> Labels:
+    return Labels(np.full(histories.n_customers, -1, np.int8), config.principality.rule)
 
 
 def _numbers_of(ledger: Ledger, name: str, rows: Ints) -> Floats:

@@ -16,7 +16,7 @@ from training.bundle import Bundle, load_bundle, save_bundle
 from training.config import Config
 from training.packaging import save_mlflow_model
 from training.runs import Run, recorded_run
-from training.tracking import held, hide_secrets, open_tracking, tracking_uri
+from training.tracking import held, hide_secrets, open_tracking, sqlite_file, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 BUNDLE_TAG = "corredor.bundle"
 INSIDE_MODEL = "artifacts/bundle"
+
+
+class NoChampion(CorredorError):
+    """Nothing is registered yet, or nothing of it is the champion."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,21 @@ def champion_bundle(config: Config, version: int | str = CHAMPION) -> Bundle:
     return _fetch(client, config, _find(client, config, version))
 
 
+def champion_at_hand(config: Config) -> Bundle | None:
+    """Return the champion, or None where there is none yet; no store is made to find out.
+
+    Raises:
+        CorredorError: there is one that cannot be fetched or opened.
+    """
+    database = sqlite_file(tracking_uri(config))
+    if database is not None and not database.exists():
+        return None
+    try:
+        return champion_bundle(config)
+    except NoChampion:
+        return None
+
+
 def registered_versions(config: Config) -> list[RegisteredVersion]:
     """Return all versions, the newest first."""
     client = open_tracking(config)
@@ -171,9 +190,9 @@ def _find(client: MlflowClient, config: Config, version: int | str) -> ModelVers
     known = [str(v.version) for v in client.search_model_versions(f"name = '{name}'")]
     if not known:
         store = hide_secrets(tracking_uri(config))
-        raise CorredorError(f"{name}: nothing is registered yet in {store}. Run `corredor train`.")
+        raise NoChampion(f"{name}: nothing is registered yet in {store}. Run `corredor train`.")
     if asked == CHAMPION:
-        raise CorredorError(
+        raise NoChampion(
             f"{name}: there is no champion. Choose a version by `corredor promote` ({', '.join(known)})."
         )
     raise unknown_name(f"version of {name}", asked, [*known, *client.get_registered_model(name).aliases])

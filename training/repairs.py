@@ -19,9 +19,11 @@ from features.periods import Worsened, grouped, worsening
 from features.profile import LIFECYCLE
 from features.streams import NULL, Ints
 from features.stretches import NONE, Floats, Steps
+from training.bundle import Bundle
 from training.config import Config
 from training.labels import churn_labels, eligible
 from training.panel import panel_dates
+from training.scoring import score
 from training.slices import lifecycle_at
 from training.worth import WorthSource, worth_per_year
 
@@ -63,12 +65,26 @@ class Repair:
     """What these customers are worth per year; their number where no worth is known."""
     excess: Interval
     """By how much more of the held up left, within the horizon, than of those who passed in time."""
+    left: float
+    """The share of the held up that left then, weighed as the excess is."""
     worsened: Worsened | None
+    stake: float | None = None
+    """Of their worth, what is at risk by the model: the sum of worth × calibrated probability of leaving of
+    the customers held up. None: no model is at hand."""
 
     @property
     def at_risk(self) -> Interval:
-        """The worth that is at risk in excess: worth × excess."""
-        return Interval(*(self.worth * e for e in self.excess))
+        """The worth that is at risk in excess: worth × excess; with a model, stake × excess / left.
+
+        Of those who leave after they were held up, excess / left is the part that is more than usual; never
+        more than all. Where everybody's probability is `left`, both are the same.
+
+        Source: Miettinen (1974), "Proportion of disease caused or prevented by a given exposure, trait or
+        intervention", American Journal of Epidemiology: the attributable fraction of the exposed.
+        """
+        if self.stake is None:
+            return Interval(*(self.worth * e for e in self.excess))
+        return Interval(*(self.stake * min(e / self.left, 1.0) for e in self.excess))
 
     @property
     def clear(self) -> bool:
@@ -85,10 +101,17 @@ class RepairList:
     cohorts: int
     """Past dates at which customers were compared; 0: there is too little history, and no excess."""
     worth_source: WorthSource
+    model_version: str | None = None
+    """The model whose probabilities of leaving count; None: none was at hand."""
 
 
 def repair_list(
-    histories: Histories, config: Config, steps: Steps, flow: Flow, targets: Targets
+    histories: Histories,
+    config: Config,
+    steps: Steps,
+    flow: Flow,
+    targets: Targets,
+    bundle: Bundle | None = None,
 ) -> RepairList:
     """Return the stretches that hold customers up, by the value at risk that passes through them.
 
@@ -100,6 +123,10 @@ def repair_list(
     stretch in those days with those who had passed it in time in the same days: the same date, the same
     lifecycle stage, weighed as Mantel and Haenszel do; then the stretches are drawn together
     (`drawn_together`). Nothing known at or after `steps.until` is looked at.
+
+    With a model, what is at risk of today's customers is told by each one's own calibrated probability of
+    leaving, of which the excess is a part (`Repair.at_risk`); without one all leave as often as those of
+    the past dates did.
 
     Source of the weights: Greenland and Robins (1985), "Estimation of a common effect parameter from sparse
     follow-up data", Biometrics.
@@ -118,6 +145,7 @@ def repair_list(
     block = np.random.default_rng(0).integers(0, BLOCKS, histories.n_customers)
     by_stretch, by_instead = (grouped(of, len(steps.kinds) ** 2) for of in (flow.stretch, flow.instead))
     found: list[Repair] = []
+    held_customers: list[Ints] = []
     for stretch in _candidates(steps, flow, targets):
         counted = by_stretch.of(stretch)
         worsened = worsening(steps, flow, targets, stretch, counted)
@@ -148,13 +176,31 @@ def repair_list(
                 held_now=len(held_now),
                 worth=float(value[held_now].sum()),
                 excess=excess_of(table),
+                left=left_of(table),
                 worsened=worsened,
             )
         )
+        held_customers.append(held_now)
     drawn = drawn_together([r.excess for r in found])
     found = [replace(r, excess=e) for r, e in zip(found, drawn, strict=True)]
+    if bundle is not None:
+        stakes = _stakes(bundle, known, until, value, held_customers)
+        found = [replace(r, stake=s) for r, s in zip(found, stakes, strict=True)]
     found.sort(key=lambda r: (-r.at_risk.value, r.stretch))
-    return RepairList(tuple(found), config.churn.horizon_days, len(dates), source)
+    version = None if bundle is None else bundle.version
+    return RepairList(tuple(found), config.churn.horizon_days, len(dates), source, version)
+
+
+def _stakes(
+    bundle: Bundle, known: Histories, until: int, value: Floats, customers: list[Ints]
+) -> Iterator[float]:
+    """Yield for each group of customers the sum of worth × probability of leaving; each is scored once."""
+    everyone = np.unique(np.concatenate(customers)) if customers else np.zeros(0, np.int64)
+    stake = np.zeros(len(value))
+    if len(everyone):
+        stake[everyone] = value[everyone] * score(bundle, known, until, everyone).churn_probability
+    for some in customers:
+        yield float(stake[some].sum())
 
 
 def _candidates(steps: Steps, flow: Flow, targets: Targets) -> Iterator[int]:
@@ -211,14 +257,36 @@ def excess_of(table: Floats) -> Interval:
     blocks = len(table)
     draws = np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), REPLICATES)
     counts = np.concatenate([np.ones((1, blocks)), draws]) @ table.reshape(blocks, -1)
-    counts = counts.reshape(REPLICATES + 1, -1, 2, 2)
-    n = counts.sum(axis=3)
+    weight, share = _weighed(counts.reshape(REPLICATES + 1, -1, 2, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
-        weight = np.nan_to_num(n[..., 0] * n[..., 1] / (n[..., 0] + n[..., 1]))
-        share = np.nan_to_num(counts[..., 1] / n)
         difference = (weight * (share[..., 0] - share[..., 1])).sum(axis=1) / weight.sum(axis=1)
     low, high = np.nanquantile(difference[1:], (0.025, 0.975))
     return Interval(float(difference[0]), float(low), float(high))
+
+
+def left_of(table: Floats) -> float:
+    """Return the share of the held up that left, weighed as `excess_of` does; half a leaver at the least.
+
+    Args:
+        table: float64[blocks, dates, stages, held up or in time, stayed or left]: customers.
+    """
+    counts = table.sum(axis=0).reshape(1, -1, 2, 2)
+    weight, share = _weighed(counts)
+    weight, held = weight[0], counts[0, :, 0].sum()
+    left = float((weight * share[0, :, 0]).sum() / weight.sum()) if weight.sum() else 0.0
+    return max(left, 0.5 / max(float(held), 1.0))
+
+
+def _weighed(counts: Floats) -> tuple[Floats, Floats]:
+    """Return the weights of strata, and the shares that left of the held up and of those in time.
+
+    Args:
+        counts: float64[n, strata, held up or in time, stayed or left].
+    """
+    n = counts.sum(axis=3)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = np.nan_to_num(n[..., 0] * n[..., 1] / (n[..., 0] + n[..., 1]))
+        return weight, np.nan_to_num(counts[..., 1] / n)
 
 
 def drawn_together(found: list[Interval]) -> list[Interval]:

@@ -202,10 +202,10 @@ def _explained_together(parts: list[Explained]) -> Explained:
 def _score_and_explain(
     predictor: Predictor, X: npt.NDArray[np.float32], explain: bool
 ) -> tuple[Floats, Floats | None]:
-    """Return raw scores and, when asked, contributions: the one place to make the two a single pass."""
+    """Return raw scores and, when asked, contributions: one pass over the trees."""
     if not len(X):
         return np.zeros(0), np.zeros((0, X.shape[1] + 1)) if explain else None
-    return predictor.forest.raw_score(X), predictor.forest.contributions(X) if explain else None
+    return predictor.forest.explain(X) if explain else (predictor.forest.raw_score(X), None)
 
 
 def _joined(parts: list[Any]) -> npt.NDArray[Any]:

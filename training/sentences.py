@@ -44,6 +44,8 @@ class Sentences:
         self._on = AsOf(as_of_us, bundle.config.project.zone)
         self._silent: dict[int, Words] = {}
         self._length, _ = silences(bundle)
+        self._whole = np.array([f.unit == "days" for f in bundle.fitted.features])
+        """Features that are told in whole days, so that all of one day share a sentence."""
         self._told: dict[tuple[int, int, float | None, float | None], str] = {}
 
     @cached_property
@@ -58,9 +60,8 @@ class Sentences:
             for key in list(told)[: MOST_KEPT // 2]:
                 del told[key]
         found: list[str | None] = []
-        for key in zip(
-            moments.tolist(), by.feature.tolist(), _known(by.value), _known(by.usual), strict=True
-        ):
+        days = np.where(self._whole[by.feature], np.floor(by.value), by.value)
+        for key in zip(moments.tolist(), by.feature.tolist(), _known(days), _known(by.usual), strict=True):
             sentence = told.get(key)
             if sentence is None and key[0] >= 0:
                 sentence = told[key] = self._tell(*key)

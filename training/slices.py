@@ -1,4 +1,4 @@
-"""Who a contact was with: the lifecycle stage, the segment, and whether the customer left afterwards."""
+"""Who a contact was with: lifecycle stage, segment, whether they left afterwards; which team took it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from features.engine import Plan
 from features.histories import Histories
 from features.population import Population
 from features.profile import LIFECYCLE, lifecycle
+from features.streams import NULL
 from features.stretches import NONE, Steps
 from features.vocabulary import fit_vocabulary
 from training.config import Config
@@ -22,6 +23,9 @@ Codes = npt.NDArray[np.int8]
 
 STAYED, LEFT = 0, 1
 STAGE_STEP_DAYS = 28
+FEWEST_CONTACTS = 100
+"""A team with fewer contacts is not told by itself."""
+MOST_TEAMS = 12
 
 
 def lifecycle_at(histories: Histories, config: Config, dates: Ints) -> Codes:
@@ -87,3 +91,38 @@ def left_afterwards(histories: Histories, config: Config, steps: Steps) -> Codes
         rows = np.flatnonzero((place == k) & (steps.entered >= date - step))
         found[rows] = outcome[steps.customer[rows]]
     return found
+
+
+def teams_of_steps(histories: Histories, steps: Steps) -> tuple[tuple[str | None, ...], Ints]:
+    """Return the teams that are told, the most used first, and which of these took each contact.
+
+    Teams with few contacts, beyond the twelve most used, or in which only one person is known to serve, are
+    told together, as the last (None); NONE for contacts that name no team. So no number is of a person.
+
+    Args:
+        histories: what was known before `steps.until`.
+        steps: the contacts.
+    """
+    some = steps.team >= 0
+    contacts = np.bincount(steps.team[some], minlength=len(steps.teams))
+    told = (contacts >= FEWEST_CONTACTS) & ~_of_one_person(histories, len(steps.teams))
+    order = [int(t) for t in np.lexsort((np.arange(len(contacts)), -contacts)) if told[t]][:MOST_TEAMS]
+    place = np.full(len(steps.teams) + 1, NONE)  # the last stands for "no team"
+    place[:-1][contacts > 0] = len(order)
+    place[order] = np.arange(len(order))
+    found = place[steps.team]
+    others = [None] if (found == len(order)).any() else []
+    return (*(steps.teams[t] for t in order), *others), found
+
+
+def _of_one_person(histories: Histories, n_teams: int) -> npt.NDArray[np.bool_]:
+    """Return the teams all of whose contacts that name who served name the same one."""
+    stream = histories.touchpoints
+    codes = [stream.codes.get(name) for name in ("team", "agent_id")]
+    if codes[0] is None or codes[1] is None:
+        return np.zeros(n_teams, np.bool_)
+    team, agent = codes[0].unpack(), codes[1].unpack()
+    both = (team != NULL) & (agent != NULL)
+    agents = int(agent[both].max(initial=0)) + 1
+    people = np.bincount(np.unique(team[both] * agents + agent[both]) // agents, minlength=n_teams)
+    return np.asarray(people == 1)

@@ -31,7 +31,8 @@ from training.labels import mature_until
 from training.leaks import find_leaks, left_out
 from training.model import Predictor
 from training.panel import Panel, Snapshots, build_panel, panel_dates
-from training.reasons import global_moments, roll_up
+from training.principality import staples_of
+from training.reasons import global_moments
 from training.satisfaction import fit_satisfaction
 from training.testing import OURS, groups_of, report, run_test
 from training.verdict import verdict_of
@@ -95,6 +96,7 @@ def learn(
         measures=measures,
         moments={q: _moments(known, fitted, panel, q, predictor) for q, predictor in predictors.items()},
         satisfaction=fit_satisfaction(known, config, fitted, panel),
+        staples=staples_of(known, config, int(dates.min())),
         beats_baselines=beats,
         verdict=verdict,
     )
@@ -160,8 +162,9 @@ def _learn_one(
             found = {"dates": [local_date(d, zone) for d in late.dates.tolist()], **report([test], config)}
             ours, outcomes = test.models[OURS], test.outcomes
             found["curves"] = curves(outcomes.happened, ours, config.value, value=outcomes.value)
-            gate = judge(fit.pair, late, question, window_us(config))
-            final = fit_through(panel, question, recipe_of(config), gate)
+            recipe = recipe_of(config)
+            gate = judge(fit.pair, late, question, window_us(config), usual=recipe.trees)
+            final = fit_through(panel, question, recipe, gate)
     final = final or fit_question(panel, question, config)
     calendar = [name for name, tells in zip(fitted.names, tell_the_date(panel), strict=True) if tells]
     return final.predictor, found | {"gate": final.gate.facts() | {"tell_the_date": calendar}}
@@ -195,4 +198,4 @@ def moments_by_row(fitted: FittedFeatures, predictor: Predictor, X: npt.NDArray[
     """Return contributions by moment of truth (sorted keys), float64[n, n_moments]."""
     keys = sorted({f.moment for f in fitted.features})
     place = np.array([keys.index(f.moment) for f in fitted.features], np.int64)
-    return roll_up(predictor.forest.contributions(X)[:, :-1], place, len(keys))
+    return predictor.forest.explain(X, place)[1][:, :-1]

@@ -78,7 +78,7 @@ def features(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """List the features: name, unit, what it says, the moment of truth it belongs to."""
+    """List the features: name, unit, what it says, its moment of truth, where its formula is from."""
     from features.errors import CorredorError
     from serving.catalog import feature_rows, write_features
     from serving.console import say, say_json, say_table, steps
@@ -103,8 +103,8 @@ def features(
         say_json(rows)
     else:
         say_table(
-            ("feature", "unit", "says", "moment of truth"),
-            [(r["name"], r["unit"], r["sentence"], r["moment"]) for r in rows],
-            wrap=("says", "moment of truth"),
+            ("feature", "unit", "says", "moment of truth", "source"),
+            [(r["name"], r["unit"], r["sentence"], r["moment"], r["source"] or "") for r in rows],
+            wrap=("says", "moment of truth", "source"),
         )
         say(f"{len(rows)} features.")

@@ -58,9 +58,11 @@ def score(
     from serving.commands.show import list_lines, show_list
     from serving.console import note, say, say_json, steps
     from serving.list_files import check_ending
+    from serving.memory import customers_at_a_time
     from serving.nightly import scored
     from serving.workspace import open_night
     from training.registry import champion_bundle
+    from training.scoring import CHUNK
 
     if by not in ("value", "risk"):
         raise CorredorError(f"--by {by}: sort by value or by risk.")
@@ -92,7 +94,14 @@ def score(
             else:
                 rows = held.enter_context(
                     scored(
-                        bundle, night.parts, night.config, day, out=out, features_out=features_out, tell=tell
+                        bundle,
+                        night.parts,
+                        night.config,
+                        day,
+                        out=out,
+                        features_out=features_out,
+                        chunk=customers_at_a_time(night.limit, len(bundle.fitted.features), CHUNK),
+                        tell=tell,
                     )
                 )
             found = rank(

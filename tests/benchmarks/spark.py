@@ -1,8 +1,8 @@
 """What a customer costs on Spark, beside the embedded run: `python -m tests.benchmarks.spark WORKSPACE`.
 
 A workspace with a champion is scored by both engines; `--copies` makes the company larger, every customer and
-row that often under other ids. CPU is of the whole tree of processes (Java, the workers, this one), by phase, so
-it may be divided by any number of cores; the lists are compared byte by byte.
+row that often under other ids. CPU is of the whole tree of processes (Java, the workers, this one), by phase,
+so it may be divided by any number of cores; the lists are compared byte by byte.
 """
 
 from __future__ import annotations

@@ -179,6 +179,7 @@ def touchpoint_facts():
         for window in WINDOWS:
             exact += [some.count(window), some.lines(window), some.total("amount", window)]
             exact += [some.answered("satisfaction", window), some.mean("wait_minutes", window)]
+            exact += [some.answered("said", window)]
             exact += [some.distinct(field, window) for field in ("kind", "channel", "item")]
             exact += [some.total("log_amount", window), some.total("log_amount_squared", window)]
         exact += [
@@ -190,6 +191,7 @@ def touchpoint_facts():
             some.answer("wait_minutes", "least"),
             some.answer("amount", "most"),
             some.days_since_answer("satisfaction"),
+            some.days_since_answer("said"),
         ]
     for window in WINDOWS:
         exact += [ACTIVITY.days(window), ACTIVITY.weeks(window)]
@@ -203,6 +205,7 @@ def touchpoint_facts():
     ]
     for some in rows:
         near += [some.decayed("contacts", 7.0), some.decayed("amount", 90.0), some.decayed("lines", 1.0)]
+        near += [some.decayed("has:satisfaction", 30.0)]
     near += [
         ACTIVITY.decayed(m, h) for m in ("days", "gaps", "gap_logs", "gap_log_squares") for h in (3.0, 1e6)
     ]

@@ -36,7 +36,7 @@ def known(as_of: str, customer: int = 0) -> dict[str, float]:
 
 def test_the_last_answer_is_that_of_the_last_contact_with_one():
     found = known("2026-03-12")
-    assert found["satisfaction_last"] == 6 and found["days_since_satisfaction"] == 1
+    assert found["satisfaction_last"] == 6 and found["satisfaction_days_since_answered"] == 1
     assert found["satisfaction_worst"] == 2
     assert known("2026-03-05")["satisfaction_last"] == 8
 
@@ -148,22 +148,3 @@ def test_the_experience_index_is_the_mean_of_its_known_parts_by_their_weights():
             :, 0, company.names.index("experience_index_usual")
         ]
         assert found == pytest.approx(np.array(expected), rel=1e-6, nan_ok=True)
-
-
-def test_a_stage_has_its_own_experience_and_coverage():
-    log = """
-        customer_id  occurred_at  kind    perceived
-        ana          2026-03-01   repair  3
-        ana          2026-03-20   claim   5
-        ana          2026-03-20   claim   -
-        ana          2026-03-25   shop    9
-        ana          2026-03-25   advice  9
-    """
-    kinds = {kind: TouchpointKind(stage="after-sales") for kind in ("repair", "claim")}
-    company = settings().model_copy(update={"touchpoints": kinds})
-    until = at("2026-04-01")
-    fitted = fit_features(histories(log), company, Activity(), fit_before=until, until=until)
-    found = dict(zip(fitted.names, fitted.snapshots(histories(log), [until])[0, 0].tolist(), strict=True))
-    weights = 0.5 ** (np.array([31, 12]) / 90)
-    assert found["after_sales_perceived_usual"] == pytest.approx((weights * [3, 5]).sum() / weights.sum())
-    assert found["after_sales_perceived_answers_364d"] == 2

@@ -133,7 +133,7 @@ def rename(name, table, as_of, seed):
             "provider",
         ):
             late = late.set_column(place, column, pa.array([f"new {column}"] * late.num_rows, pa.string()))
-    extra = {"touchpoints": "easy", "customers": "city"}.get(name)
+    extra = {"touchpoints": "tangibles", "customers": "city"}.get(name)
     if extra:
         late = late.append_column(extra, typed({extra: ["7"] * late.num_rows}).column(extra))
     return pa.concat_tables([table, late], promote_options="default")

@@ -107,6 +107,23 @@ def test_the_person_changes_by_kind_of_contact():
     assert bond == [days("2025-01-01"), days("2025-01-05"), days("2025-01-01"), days("2025-03-01")]
 
 
+def test_the_team_changes_by_kind_of_contact_whoever_of_it_serves():
+    changed, bond, person = told(
+        """
+        customer_id  occurred_at  kind     agent_id  team
+        ana          2025-01-01   meeting  eva       north
+        ana          2025-01-05   call     bo        south
+        ana          2025-02-01   meeting  cy        north
+        ana          2025-02-10   meeting  di        -
+        ana          2025-03-01   meeting  cy        south
+        """,
+        *("team_changed", "team_since", "agent_changed"),
+    )
+    assert changed == [None, None, 0, None, 1]
+    assert bond == [days("2025-01-01"), days("2025-01-05"), days("2025-01-01"), None, days("2025-03-01")]
+    assert person == [None, None, 1, 1, 1]
+
+
 def test_a_matter_that_is_told_to_be_open_waits_until_it_ends_and_its_time_is_the_deadline():
     rows = """
         customer_id  occurred_at  kind    case_id  outcome

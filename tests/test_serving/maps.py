@@ -14,6 +14,7 @@ HOSTILE = (
     "</script><script>alert(2)</script>",
     "{{ w.title }} & 'so' \"on\"",
 )
+TEAMS = ("<i>north</i>", "south")
 STAGES = ("inform", "advise", "buy", "use", "after-sales", "leave")
 BEGIN = at("2025-01-01")
 
@@ -27,7 +28,7 @@ def corridor_of(kinds: int, *, language: str = "en", customers: int = 250) -> tu
     ]
     onward = [np.minimum(k + rng.integers(1, 8, 3), kinds - 1) for k in range(kinds)]
     rows: dict[str, list] = {
-        name: [] for name in ("customer_id", "occurred_at", "kind", "case_id", "channel")
+        name: [] for name in ("customer_id", "occurred_at", "kind", "case_id", "channel", "team")
     }
     for c in range(customers):
         when = BEGIN + int(rng.integers(0, 30 * DAY))
@@ -35,7 +36,8 @@ def corridor_of(kinds: int, *, language: str = "en", customers: int = 250) -> tu
             k = int(rng.integers(0, 4))
             for _ in range(12):
                 channel = ("phone", "web", "<b>shop</b>")[k % 3]
-                row = (f"customer-{c}", when, names[k], f"{c}-{journey}", channel)
+                team = "tiny" if c == 0 else TEAMS[c % 2]
+                row = (f"customer-{c}", when, names[k], f"{c}-{journey}", channel, team)
                 for column, cell in zip(rows.values(), row, strict=True):
                     column.append(cell)
                 if k == kinds - 1:

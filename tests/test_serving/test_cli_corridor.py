@@ -21,6 +21,8 @@ def test_it_prints_what_to_repair_and_writes_the_map(company):
     assert "claim → answer to a claim" in out and "appointment → repair" in out
     assert "association, not an effect" in out
     assert "from first to last contact at the median" in out
+    assert "times what today's are worth a year (without a model)" in out
+    assert not (company / "mlflow.db").exists(), "to look for a model makes no store"
     assert "Wrote map.html" in out
     page = (company / "map.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") and "claim → answer to a claim" in page
@@ -29,7 +31,7 @@ def test_it_prints_what_to_repair_and_writes_the_map(company):
 
 def test_for_a_machine_it_prints_the_list_with_dates_and_intervals(company):
     found = json.loads(run_well(company, "corridor", "--as-of", "2025-02-15", "--json"))
-    assert found["map"] is None
+    assert found["map"] is None and found["model_version"] is None
     rows = {(r["from"], r["to"]): r for r in found["repairs"]}
     repair = rows["appointment", "repair"]
     assert repair["target_days"] == 5 and repair["promised"] is True

@@ -141,9 +141,13 @@ def test_a_kind_that_is_not_in_the_data_is_not_enough_and_near_matches_are_told(
     assert "Did you mean purchase?" in err.splitlines()[-1]
 
 
-def test_features_are_listed_with_unit_sentence_and_moment(shop):
+def test_features_are_listed_with_unit_sentence_moment_and_source(shop):
     rows = json.loads(run_well(shop, "features", "--json"))
-    assert {"name", "unit", "sentence", "moment", "family"} == rows[0].keys()
+    assert {"name", "unit", "sentence", "moment", "family", "source"} == rows[0].keys()
+    sources = {row["name"]: row["source"] for row in rows}
+    assert {s for name, s in sources.items() if name.endswith("_rate_120d")} == {
+        "gamma-Poisson with faded counts and exposure: Harvey and Fernandes (1989)"
+    }
     assert all(row["sentence"] and row["moment"] for row in rows)
     out = run_well(shop, "features")
     assert all(row["name"] in out for row in rows)
@@ -236,6 +240,15 @@ def test_the_report_is_written(shop):
     run_well(shop, "report", "--as-of", DAY)
     html = (shop / "report.html").read_text(encoding="utf-8")
     assert html.count("</svg>") >= 6
+
+
+def test_the_repair_list_takes_the_champion_where_there_is_one_or_the_model_that_is_asked(shop):
+    trained = json.loads((shop / "trained.json").read_text())
+    found = json.loads(run_well(shop, "corridor", "--as-of", DAY, "--json"))
+    assert found["model_version"] == trained["bundle"][:12]
+    assert json.loads(run_well(shop, "corridor", "--model", "none", "--json"))["model_version"] is None
+    code, _, err = run(shop, "corridor", "--model", "77")
+    assert code == 1 and "there is no version" in err
 
 
 def test_a_challenger_is_promoted(shop):

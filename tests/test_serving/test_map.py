@@ -5,6 +5,8 @@ import hashlib
 import json
 import re
 import tomllib
+from dataclasses import replace
+from html import escape
 from importlib.resources import files
 from itertools import combinations
 
@@ -14,8 +16,9 @@ from serving.map import map_html, write_map
 from serving.map_layout import HEIGHT, WIDTH, choose, lay_out
 from tests.test_serving.browsing import needs_chromium
 from tests.test_serving.browsing import opened as opened_page
-from tests.test_serving.maps import HOSTILE, corridor_of
+from tests.test_serving.maps import HOSTILE, TEAMS, corridor_of
 from tests.test_serving.test_report import Page
+from training.words import percent
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,30 @@ def test_every_number_of_the_map_is_in_a_table(maze, html):
     for stage in range(4):
         parts = [data["slices"][f"{stage},{channel}"]["volume"] for channel in range(3)]
         assert [sum(v) for v in zip(*parts, strict=True)] == data["slices"][f"{stage},-1"]["volume"]
+
+
+def test_teams_are_told_by_where_matters_wait_after_them_and_small_ones_together(maze, html):
+    corridor, _ = maze
+    assert set(corridor.teams) == {*TEAMS, None}
+    assert sum(p.contacts for p in corridor.teams.values()).tolist() == corridor.map.nodes.contacts.tolist()
+    ordered = [name for name in corridor.teams if name is not None]
+    heading = "After which team it waits"
+    section = next(s for s in html.split("<section>") if heading in s)
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', section)
+    assert heads == ["stretch", *map(escape, ordered), "other teams"]
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th>(.*?)</tr>", section)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for _, row in rows]
+    first = corridor.repairs.repairs[0]
+    place = corridor.map.stretches.tolist().index(first.stretch)
+    told = [corridor.teams[name].held[place] for name in ordered]
+    assert cells[0] == [*(percent(share, "en") for share in told), "·"]
+    assert "tiny" not in html
+
+
+def test_where_no_team_is_named_none_is_told(maze):
+    corridor, config = maze
+    none = replace(corridor, teams={})
+    assert "After which team" not in map_html(none, config)
 
 
 def test_in_spanish_no_english_word_of_the_template_is_left():

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.errors import CorredorError
 from serving.batch import at_risk_list, rank
 from serving.rows import SCHEMA, score_chunks, score_rows
 from tests.test_training.shop import AS_OF, DAY, START, shop_config, to_histories, trained_shop
 from training.config import Principality
-from training.principality import finds_staples, users_of_items, widest_items
+from training.principality import staples_of
 from training.scoring import BOTH_QUESTIONS, score
 from training.sentences import Sentences, told_by
 from training.telling import tell_reasons
@@ -22,7 +23,10 @@ CUSTOMERS = 60
 
 @pytest.fixture(scope="module")
 def shop():
-    return trained_shop()
+    trained = trained_shop()
+    asked = shop_config(Path()).model_copy(update={"principality": ASKED})
+    staples = staples_of(trained.histories, asked, trained.bundle.window.first_as_of)
+    return replace(trained, bundle=replace(trained.bundle, staples=staples))
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +74,7 @@ def test_who_is_not_known_yet_has_a_row_and_is_in_no_list(shop, whole, config):
 @settings(max_examples=8, deadline=None)
 @given(size=st.integers(1, CUSTOMERS + 5))
 def test_the_size_of_a_chunk_changes_no_row(shop, some, config, whole, size):
-    staples = widest_items(users_of_items(some, config, shop.bundle.window.first_as_of))
-    assert finds_staples(config)
-    chunks = score_chunks(shop.bundle, some, config, AS_OF, staples=staples, size=size)
+    chunks = score_chunks(shop.bundle, some, config, AS_OF, size=size)
     assert_same(pa.Table.from_batches([c.rows for c in chunks]), pa.table(whole))
 
 
@@ -81,11 +83,10 @@ def test_the_size_of_a_chunk_changes_no_row(shop, some, config, whole, size):
 def test_any_parts_of_the_company_in_any_order_make_the_same_list(shop, some, config, seed, parts):
     expected = at_risk_list(shop.bundle, some, config, AS_OF, everyone=True)
     random = np.random.default_rng(seed)
-    staples = widest_items(users_of_items(some, config, shop.bundle.window.first_as_of))
     found = []
     for who in np.array_split(random.permutation(some.n_customers), parts):
         part = replace(some.select(who), partial=True)
-        found.append(score_rows(shop.bundle, part, config, AS_OF, staples=staples))
+        found.append(score_rows(shop.bundle, part, config, AS_OF))
     listed = rank(pa.Table.from_batches(found), shop.bundle, config, AS_OF, everyone=True)
     assert listed.table() == expected.table()
     assert listed.summary == expected.summary
@@ -97,7 +98,7 @@ def test_a_part_that_lacks_the_kind_asked_about_is_scored_and_a_whole_company_th
     only = [{"customer_id": "c", "occurred_at": AS_OF - DAY, "kind": "complaint"}]
     histories = to_histories(only)
     part = replace(histories, partial=True)
-    rows = score_rows(shop.bundle, part, config, AS_OF, staples=("item 1",))
+    rows = score_rows(shop.bundle, part, config, AS_OF)
     assert rows["active"].to_pylist() == [False]
     with pytest.raises(Exception, match="purchase"):
         score_rows(shop.bundle, histories, config, AS_OF)
@@ -112,6 +113,14 @@ def test_the_kinds_that_the_model_has_not_seen_are_told_of_whom_they_were_seen(s
     assert [sorted(kinds or ()) for kinds in found["unseen_kinds"].to_pylist()] == [[], ["séance", "visit"]]
     listed = rank(pa.table(found), shop.bundle, config, AS_OF, everyone=True)
     assert listed.summary["unseen_kinds"] == ["séance", "visit"]
+
+
+def test_a_model_without_the_staples_that_the_rule_counts_is_refused_with_what_to_do(shop, some, config):
+    without = replace(shop.bundle, staples=())
+    with pytest.raises(CorredorError, match="trained without any. Train again, name them in `staples`"):
+        score_rows(without, some, config, AS_OF)
+    named = config.model_copy(update={"principality": ASKED.model_copy(update={"staples": ("item 1",)})})
+    assert score_rows(without, some, named, AS_OF).num_rows == some.n_customers
 
 
 def test_nobody_at_all_makes_no_rows(shop, config):

@@ -146,7 +146,8 @@ def test_an_answer_of_the_service_says_it_and_in_full_tells_signals_and_locks():
     scores = score(bundle, histories, AS_OF, np.arange(5), reasons=1)
     reading = Reading("000", AS_OF, {"touchpoints": {"kind": []}})
     brief, full = (
-        scored_customer(bundle, histories, scores, 2, reading, Told("es", 0, full)) for full in (False, True)
+        scored_customer(bundle, histories, scores, 2, reading, Told("es", 0, full), today=None)
+        for full in (False, True)
     )
     assert brief["quarter"] == full["quarter"] in QUARTERS
     assert "locks" not in brief and "signals" not in brief["switching_costs"]["economic"]

@@ -60,6 +60,13 @@ def test_all_that_was_said_of_the_model_comes_back(shop, folder):
     assert loaded.versions["lightgbm"]
 
 
+def test_the_staples_of_principality_come_back_and_a_bundle_of_before_has_none(shop, folder, tmp_path):
+    save_bundle(replace(shop.bundle, staples=("item 2", "item 0")), tmp_path / "with")
+    assert load_bundle(tmp_path / "with", verify=False).staples == ("item 2", "item 0")
+    older = reseal(folder, lambda manifest, parts: manifest.pop("staples"))
+    assert load_bundle(older, verify=False).staples == ()
+
+
 def test_a_bundle_is_text_without_ids_or_secrets(shop, folder):
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(

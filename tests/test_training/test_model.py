@@ -1,11 +1,12 @@
-import itertools
-
 import numpy as np
 import pytest
 
 from features.errors import CorredorError
+from tests.test_training.shap_oracles import brute_force
 from training.calibration import Calibrator, probability
 from training.model import Forest, Logistic, Predictor, Recipe, fit_forest, fit_logistic
+from training.reasons import roll_up
+from training.start import fit_start
 
 SMALL = Recipe(trees=40, seeds=2, min_rows=20, feature_share=0.5)
 NAMES = ["silence", "count", "noise", "sometimes"]
@@ -31,47 +32,38 @@ def test_contributions_and_base_add_up_to_the_raw_score(share):
     assert np.abs(forest.contributions(X).sum(axis=1) - forest.raw_score(X)).max() < 1e-9
 
 
+def test_one_pass_gives_the_score_of_lightgbm_to_the_last_bit_and_its_contributions():
+    X, _ = rows(700, seed=5)
+    forest = fitted(0.25)
+    score, found = forest.explain(X)
+    assert score.tobytes() == forest.raw_score(X).tobytes() == forest.raw_score(X, rounds=40).tobytes()
+    assert found.tobytes() == forest.contributions(X).tobytes()
+    trees = sum(b.predict(X, pred_contrib=True) for b in forest.boosters) / 2
+    linear = np.hstack([forest.logistic.terms(X), np.full((len(X), 1), forest.logistic.intercept)])
+    assert np.abs(found - (0.75 * trees + 0.25 * linear)).max() < 1e-9
+
+
+def test_contributions_by_group_are_the_sums_of_their_features_with_a_start_and_a_logistic():
+    X, y = rows(600, seed=6)
+    X[:, 2] = probability(X[:, 2])
+    start = fit_start(X, y, [2], 0.1)
+    forest = Forest(fit_forest(X, y, recipe=SMALL, start=start).boosters, fitted().logistic, 0.25, start)
+    groups = np.array([0, 1, 0, 1])
+    score, moments = forest.explain(X, groups)
+    found = forest.contributions(X)
+    assert score.tobytes() == forest.raw_score(X).tobytes()
+    assert np.abs(moments[:, :-1] - roll_up(found[:, :-1], groups, 2)).max() < 1e-9
+    assert np.abs(moments.sum(axis=1) - score).max() < 1e-9
+
+
 def test_contributions_of_trees_are_shapley_values_by_brute_force():
     X, y = rows(800)
     forest = fit_forest(X, y, recipe=Recipe(trees=3, seeds=1, min_rows=50, feature_share=1.0))
     tree_tables = forest.boosters[0].dump_model()["tree_info"]
     for row in X[:3]:
         found = forest.contributions(row[None])[0]
-        expected = sum(brute_force_shapley(t["tree_structure"], row) for t in tree_tables)
+        expected = sum(brute_force(t["tree_structure"], row) for t in tree_tables)
         assert np.abs(found[:-1] - expected).max() < 1e-9
-
-
-def brute_force_shapley(tree: dict, row: np.ndarray) -> np.ndarray:
-    """Shapley values of one tree by all subsets of features; the unknown ones follow the training rows."""
-    from math import factorial
-
-    def weight(node: dict) -> float:
-        return node.get("internal_count", node.get("leaf_count"))
-
-    def value(node: dict, known: frozenset) -> float:
-        if "leaf_value" in node:
-            return node["leaf_value"]
-        left, right = node["left_child"], node["right_child"]
-        f = node["split_feature"]
-        if f in known:
-            x = row[f]
-            missing = node["missing_type"] == "NaN" and np.isnan(x)
-            x = 0.0 if np.isnan(x) and not missing else x
-            goes_left = node["default_left"] if missing else x <= node["threshold"]
-            return value(left if goes_left else right, known)
-        total = weight(left) + weight(right)
-        return (weight(left) * value(left, known) + weight(right) * value(right, known)) / total
-
-    m = len(row)
-    out = np.zeros(m)
-    for i in range(m):
-        others = [j for j in range(m) if j != i]
-        for k in range(m):
-            for subset in itertools.combinations(others, k):
-                share = factorial(k) * factorial(m - k - 1) / factorial(m)
-                known = frozenset(subset)
-                out[i] += share * (value(tree, known | {i}) - value(tree, known))
-    return out
 
 
 def test_same_rows_and_recipe_give_the_same_bytes():

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from features.errors import CorredorError
 from tests.literals import at, histories
 from training.config import Config
-from training.principality import own_shares, principality_labels, principals
+from training.principality import own_shares, principality_labels, principals, staples_of
 
 SHOP = """
 customer_id  occurred_at  kind      item
@@ -48,6 +50,32 @@ def test_breadth_counts_staples_that_were_widely_used_before_and_nothing_newer()
     # carl's caviar was nobody's staple before the date, and one named item is not two
     named = config(rule="usage", min_items=2, staples=["caviar", "milk"])
     assert principality_labels(histories(SHOP), named, AS_OF, AS_OF).value.tolist() == [1, 0, 0, 0]
+
+
+def test_staples_are_the_items_that_most_customers_used_before():
+    broad = config(rule="usage", min_items=2)
+    assert staples_of(histories(SHOP), broad, AS_OF) == ("milk", "bread")
+    assert staples_of(histories(SHOP), broad, at("2026-02-02")) == ("milk", "bread", "caviar")
+    assert staples_of(histories(SHOP), config(rule="usage"), AS_OF) == ()
+    assert staples_of(histories(SHOP), config(rule="share"), AS_OF) == ()
+
+
+def test_given_staples_are_counted_instead_of_fitted_ones():
+    rule, march = config(rule="usage", min_items=2, min_weeks_share=0.25), at("2026-03-01")
+    # ana had milk, bread and caviar in February, carl only caviar
+    for staples, principal in ((["milk", "bread"], 1), (["milk", "caviar"], 1), (["bread", "tea"], 0)):
+        today = principals(histories(SHOP), rule, march, march, staples=staples).value
+        assert today.tolist() == [principal, 0, 0, 0]
+
+
+def test_of_a_call_what_the_rule_needs_and_nobody_brings_is_not_known():
+    few = histories("customer_id occurred_at kind item\nana 2026-01-20 complaint -")
+    call = replace(few, partial=True)
+    for rule in ({"rule": "share"}, {"rule": "declared"}, {"rule": "usage", "min_items": 2}):
+        assert principals(call, config(**rule), AS_OF, AS_OF).value.tolist() == [-1]
+    assert principals(call, config(rule="usage"), AS_OF, AS_OF).value.tolist() == [0]
+    with pytest.raises(CorredorError, match="purchase"):
+        principals(few, config(rule="usage"), AS_OF, AS_OF)
 
 
 def test_a_staple_that_the_data_do_not_have_is_named():

@@ -1,6 +1,7 @@
 """The repair list: on a company whose truth is known, and on one small enough to follow by hand."""
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -13,8 +14,11 @@ from features.sources import load_tables
 from tests.literals import DAY, at, typed
 from training.config import Config, load_config
 from training.corridor import read_corridor
-from training.repairs import Interval, drawn_together, excess_of, repair_list
+from training.labels import eligible
+from training.repairs import Interval, Repair, drawn_together, excess_of, left_of, repair_list
+from training.scoring import score
 from training.simulate import simulate
+from training.train import learn
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +162,56 @@ def test_the_excess_by_hand():
     weights = np.array([10 * 20 / 30, 8 * 2 / 10])
     expected = (weights * np.array([0.4 - 0.1, 0.75 - 0.5])).sum() / weights.sum()
     assert excess_of(table).value == pytest.approx(expected)
+
+
+def test_the_share_of_the_held_up_that_left_by_hand():
+    table = np.zeros((200, 1, 2, 2, 2))
+    table[0, 0, 0] = [[6, 4], [18, 2]]
+    table[1, 0, 1] = [[2, 6], [1, 1]]
+    weights = np.array([10 * 20 / 30, 8 * 2 / 10])
+    assert left_of(table) == pytest.approx((weights * np.array([0.4, 0.75])).sum() / weights.sum())
+    table[..., 0, 1] = 0  # of the held up nobody left: 6 + 2 stayed
+    assert left_of(table) == 0.5 / 8
+
+
+def test_what_is_at_risk_by_hand_without_a_model_and_with_one():
+    """Six in a hundred more than usual, of twenty who left: three tenths of what is at risk."""
+    repair = Repair(0, "blocked", DAY, True, 9, 0.5, 10, 1_000.0, Interval(0.06, -0.02, 0.4), 0.2, None)
+    assert repair.at_risk == pytest.approx((60.0, -20.0, 400.0))
+    # no more than all of it
+    assert replace(repair, stake=150.0).at_risk == pytest.approx((45.0, -15.0, 150.0))
+    # where each one's probability is that of the past, it is the same: 0.2 of 1,000
+    same = replace(repair, stake=200.0, excess=Interval(0.06, -0.02, 0.2))
+    assert same.at_risk == pytest.approx(replace(same, stake=None).at_risk)
+
+
+def test_with_a_model_each_one_counts_by_their_own_probability_of_leaving():
+    histories, config = small_company(0, customers=500)
+    config = config.model_copy(update={"training": config.training.model_copy(update={"seeds": 1})})
+    until = at("2025-12-01")
+    bundle = replace(learn(histories, config, until), id="ab" * 32)
+    plain = read_corridor(histories, config, until).repairs
+    found = read_corridor(histories, config, until, bundle=bundle).repairs
+    assert (plain.model_version, found.model_version) == (None, "abababababab")
+    (before,), (repair,) = plain.repairs, found.repairs
+    assert before == replace(repair, stake=None)
+    # held up in the last 30 days: five days after an order that came after nine, or has not come yet
+    expected, customers = 0.0, 0
+    risk = score(bundle, histories, until).churn_probability
+    here = eligible(histories, config, until)
+    stream = histories.touchpoints
+    kind = np.array([c[0] for c in stream.contacts])[stream.contact]
+    for customer in np.flatnonzero(here):
+        rows = slice(stream.offsets[customer], stream.offsets[customer + 1])
+        moments = dict(zip(kind[rows], stream.occurred_at.unpack()[rows], strict=True))
+        late_at, came = moments["order"] + 5 * DAY, moments["delivery"]
+        if came > late_at and until - 30 * DAY <= late_at < until:
+            expected += 100.0 * risk[customer]
+            customers += 1
+    assert repair.held_now == customers > 10
+    assert repair.stake == pytest.approx(expected)
+    assert repair.at_risk.value == pytest.approx(expected * repair.excess.value / repair.left)
+    assert 0 < repair.at_risk.value < repair.stake < repair.worth
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():

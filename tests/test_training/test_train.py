@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from training.bundle import CHURN, PRINCIPALITY, load_bundle, save_bundle
 from training.evaluate import Outcomes, auc
 from training.fitting import (
     Gate,
+    Rows,
     check_enough,
     fit_pair,
     fit_through,
@@ -25,6 +27,7 @@ from training.fitting import (
 from training.labels import churn_labels, eligible
 from training.model import Recipe
 from training.panel import Panel
+from training.principality import staples_of
 from training.train import bands_of, learn
 from training.verdict import verdict_of
 
@@ -34,7 +37,10 @@ UNTIL = START + 330 * DAY
 def config(**sections):
     small = {"seeds": 1, "step_days": 28}
     return shop_config(
-        Path(), training=small, principality={"rule": "usage", "min_weeks_share": 0.5}, **sections
+        Path(),
+        training=small,
+        principality={"rule": "usage", "min_weeks_share": 0.5, "min_items": 1},
+        **sections,
     )
 
 
@@ -61,6 +67,8 @@ def test_a_bundle_tells_what_it_was_trained_on_and_how_it_was_tested():
     bundle = learnt()
     assert bundle.window.until == UNTIL and bundle.window.last_as_of == UNTIL - 30 * DAY
     assert set(bundle.predictors) == {CHURN, PRINCIPALITY}
+    assert bundle.staples == staples_of(shop(), config(), bundle.window.first_as_of)
+    assert set(bundle.staples) == {f"item {n}" for n in range(6)}
     for question, others in (
         (CHURN, {"logistic", "recency", "rfm", "bgnbd"}),
         (PRINCIPALITY, {"logistic", "as_before", "own_share"}),
@@ -142,6 +150,47 @@ def test_fewer_rounds_are_taken_where_more_learnt_noise():
     assert min(gate.rounds_log_loss, key=gate.rounds_log_loss.get) == 100
     final = fit_through(made_panel(True), CHURN, noisy, gate)
     assert final.pair.forest.boosters[0].num_trees() == 100
+
+
+def test_rows_are_binned_once_for_what_is_judged_and_what_is_kept():
+    panel = made_panel(False)
+    rows = Rows.of(panel, CHURN, Recipe(trees=20, seeds=2, feature_share=1.0))
+    early = np.arange(len(panel)) < 3_000
+    judged, kept = rows.fit(rows.recipe, early), rows.fit(rows.recipe)
+    assert (judged.snapshots, kept.snapshots) == (3_000, 6_000)
+    assert rows.binned.num_data() == 6_000
+    assert kept.forest.texts() == fit_pair(panel, CHURN, rows.recipe).forest.texts()
+    # outcomes of rows that are not chosen have no part in what is judged
+    other = panel.churned.copy()
+    other[~early] = 1 - other[~early]
+    turned = Rows.of(replace(panel, churned=other), CHURN, rows.recipe).fit(rows.recipe, early)
+    assert turned.forest.texts() == judged.forest.texts()
+
+
+@pytest.mark.parametrize(
+    ("rounds", "usual", "snapshots", "grown"),
+    [
+        (600, 400, 4_000, 1_200),  # four times the rows: twice the rounds
+        (600, 400, 1_000, 600),
+        (600, 400, 250, 600),  # never fewer than earned their place
+        (400, 400, 4_000, 400),  # no more than usual earned it
+        (200, 400, 4_000, 200),
+        (None, 0, 4_000, None),
+    ],
+)
+def test_more_rounds_that_earned_their_place_grow_with_the_root_of_the_rows(rounds, usual, snapshots, grown):
+    gate = Gate(rounds=rounds, usual=usual, learnt_from=1_000)
+    assert gate.rounds_on(snapshots) == grown
+
+
+def test_the_last_forest_has_the_rounds_of_its_rows():
+    slow = Recipe(trees=40, seeds=1, learning_rate=0.02, feature_share=1.0, l2=0.0)
+    panel = made_panel(False)
+    half = panel.take(np.arange(len(panel)) < 3_000)
+    pair = fit_pair(half, CHURN, replace(slow, trees=80))
+    gate = judge(pair, made_panel(False, seed=1), CHURN, 1, usual=slow.trees)
+    assert gate.rounds == 80 and gate.learnt_from == 3_000
+    assert fit_through(panel, CHURN, slow, gate).pair.forest.boosters[0].num_trees() == 113  # 80 x root of 2
 
 
 def test_a_feature_that_tells_the_date_is_left_alone():
