@@ -48,11 +48,11 @@ class SparkNight:
         if folder.exists():
             raise CorredorError(f"{folder}: is there already. Remove it, or give another name.")
         session = self.company.session
-        parts = session.sparkContext.broadcast(bundle_parts(bundle))
+        identity, parts = bundle_parts(bundle)
         work = partial(
             score_parts,
-            identity=bundle.id,
-            parts=parts,
+            identity=identity,
+            parts=session.sparkContext.broadcast(parts),
             config=scoring_config(self.config).model_dump_json(),
             as_of_us=as_of_us,
         )
@@ -102,18 +102,15 @@ def score_parts(
             yield chunk.rows
 
 
-def bundle_parts(bundle: Bundle) -> dict[str, bytes]:
-    """Return the files of a bundle by name, sealed as they are on a disk.
+def bundle_parts(bundle: Bundle) -> tuple[str, dict[str, bytes]]:
+    """Return a bundle's files by name, sealed as they are on a disk, and the id that their seal has.
 
-    Raises:
-        CorredorError: written again it is not the same bundle.
+    It is the bundle's own, unless the bundle was written by an earlier version.
     """
     with tempfile.TemporaryDirectory(prefix="corredor-") as scratch:
         folder = Path(scratch) / "bundle"
         saved = save_bundle(bundle, folder)
-        if bundle.id and saved.id != bundle.id:
-            raise CorredorError(f"bundle {bundle.version}: does not write as it was read. Train again here.")
-        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        return saved.id, {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def _opened(identity: str, parts: Any) -> Bundle:
@@ -134,8 +131,9 @@ def _unsealed(identity: str, parts: Mapping[str, bytes]) -> Bundle:
         for name, content in parts.items():
             (folder / name).write_bytes(content)
         bundle = load_bundle(folder, verify=False)  # the driver opened the same in a child process
-    if identity and bundle.id != identity:
+    if bundle.id != identity:
         raise CorredorError(f"bundle {bundle.version}: arrived on a worker as another than {identity[:12]}.")
+    bundle.check_sample()  # and this worker's libraries give the scores that are stored with it
     return bundle
 
 

@@ -119,7 +119,8 @@ def test_a_session_of_its_own_is_opened_and_closed_and_what_spark_says_is_kept_a
 
 def test_a_bundle_travels_as_its_sealed_files(tmp_path):
     saved = save_bundle(trained_shop().bundle, tmp_path / "one")
-    parts = bundle_parts(saved)
+    identity, parts = bundle_parts(saved)
+    assert identity == saved.id
     (tmp_path / "two").mkdir()
     for name, content in parts.items():
         assert isinstance(content, bytes)
