@@ -22,7 +22,7 @@ def drawn(ids: pa.Array | pa.ChunkedArray, share: float) -> npt.NDArray[np.bool_
     Source: Steele, Lea and Flood (2014), the finalizer of SplitMix64.
 
     >>> drawn(pa.array(["a", "b", "c", "d"]), 0.5).tolist()
-    [False, True, False, False]
+    [False, True, True, True]
     """
     z = buckets_of(ids, 1 << 32).astype(np.uint64) + _GAMMA
     z = (z ^ (z >> np.uint64(30))) * _FIRST
