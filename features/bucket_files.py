@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from features.buckets import buckets_of
 from features.contract import CONTRACT, newest_moment
 from features.durable import sync
-from features.ingested import QUARANTINE, TableFacts
+from features.ingested import NAMED, QUARANTINE, TableFacts
 from features.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from features.queries import Query
 from features.settings import DataSettings
@@ -25,7 +25,6 @@ from features.sources import Answer, Opened
 
 HELD_ROWS = 2_000_000
 """Rows that are held before they are written: the more, the larger the pieces of a bucket."""
-_NAMES = {"touchpoints": "kind", "relationships": "product"}
 
 
 class BucketFiles:
@@ -119,8 +118,8 @@ class BucketFiles:
             found = pc.min_max(rows["occurred_at"].cast(pa.int64())).as_py()
             low, high = tally["occurred"] or (found["min"], found["max"])
             tally["occurred"] = (min(low, found["min"]), max(high, found["max"]))
-        if self._table in _NAMES:
-            tally["names"].update(pc.unique(rows[_NAMES[self._table]]).to_pylist())
+        if self._table in NAMED:
+            tally["names"].update(pc.unique(rows[NAMED[self._table]]).to_pylist())
 
     def _flush(self) -> None:
         """Write the rows that are held, each to its bucket's file, a customer's rows together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,7 +17,10 @@ from features.names import check_name
 from features.settings import DatabaseSource
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)?")
+_SPARK_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*){0,2}")
 _SELECT = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
+SPARK = "spark:catalog"
+"""The uri of the tables that a Spark session knows by name."""
 _LOOK_AHEAD_ROWS = 1 << 20
 """SQLite has a type for each value, not for each column: the driver takes it from this many rows."""
 
@@ -49,8 +52,12 @@ def load_database(
         import adbc_driver_postgresql.dbapi as driver
 
         connect, address = driver.connect, uri
+    elif uri == SPARK:
+        raise CorredorError(f"{where}: Spark's own tables are read by --engine spark alone.")
     else:
-        raise CorredorError(f"{where} uri: it begins with sqlite: or postgresql:, or env:VARIABLE.")
+        raise CorredorError(
+            f"{where} uri: it begins with sqlite: or postgresql:, is spark:catalog, or env:VARIABLE."
+        )
     secrets = _secrets(uri) if kind != "sqlite" else ()
     try:
         with connect(address) as connection, connection.cursor() as cursor:
@@ -63,6 +70,24 @@ def load_database(
         raise
     except Exception as error:
         raise CorredorError(f"{where}: {_told(error, secrets)}") from None
+
+
+def spark_table(source: DatabaseSource) -> Callable[[Any, str, str], Any] | None:
+    """Return what opens a table of Spark's catalog, `(session, NAME, table) -> data frame`; None: no such."""
+    if source.uri != SPARK:
+        return None
+
+    def opened(session: Any, name: str, table: str) -> Any:
+        what = source.tables[table].rstrip().removesuffix(";")
+        if _SELECT.match(what) and ";" not in what:
+            return session.sql(what)
+        if _SPARK_NAME.fullmatch(what):
+            return session.table(what)
+        raise CorredorError(
+            f"[databases.{name}] tables.{table}: {what[:60]!r} is neither a table nor one select."
+        )
+
+    return opened
 
 
 def _read(cursor: Any, where: str, table: str, what: str) -> pa.Table:

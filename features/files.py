@@ -58,6 +58,7 @@ def load_files(
     zone: ZoneInfo,
     quarantine: Quarantine,
     patterns: Sequence[str] = (),
+    partly: bool = False,
 ) -> LoadedFiles:
     """Return the rows of a `[files.NAME]`, with the hidden column that numbers them.
 
@@ -73,16 +74,17 @@ def load_files(
         zone: The project's time zone.
         quarantine: Takes the rows put aside.
         patterns: Paths instead of the source's own.
+        partly: They are some of its files: what only all of them can lack is not asked of them.
     """
     where = f"[files.{name}]"
     check_types(where, source.columns)
     found = [find_files(p, where=where, folder=folder, folders=folders) for p in patterns or (source.path,)]
     paths = list(dict.fromkeys(path for some in found for path in some))
-    kind = source.format or _format_of(where, paths[0])
-    paths, copies = _without_copies(paths)
+    kind = source.format or format_of(where, paths[0])
+    paths, copies = without_copies(paths)
     called = tuple(_relative(path, folder) for path in paths)
     if kind == "parquet":
-        n_rows = _check_parquet(where, source, paths, called)
+        n_rows = check_parquet(where, source, paths, called)
         foreign = source.timezone is not None and source.timezone != zone.key
         if not source.columns and not foreign:
             twice = sum(n * more for n, more in zip(n_rows, copies, strict=True))
@@ -106,15 +108,21 @@ def load_files(
             table = table.append_column(ROW, pa.array(row_numbers(number, i, block.lines)))
             tables.append(table.filter(pa.array(~bad)) if bad.any() else table)
     relation = pa.concat_tables(tables, promote_options="permissive")
-    _check_declared(where, source, relation.column_names)
     kept = len(relation)
-    reasons = quarantine.reasons(f"files.{name}")
-    if rows and not kept:
-        raise CorredorError(
-            f"{where}: none of the {rows:,} rows of {called[0]} can be read: {next(iter(reasons))}."
-        )
-    intake = Intake(rows + duplicates, kept, duplicates, rows - kept, reasons)
+    intake = Intake(rows + duplicates, kept, duplicates, rows - kept, quarantine.reasons(f"files.{name}"))
+    if not partly:
+        check_whole(where, source, relation.column_names, intake, called[0])
     return LoadedFiles(relation, intake, called, has_lines)
+
+
+def check_whole(where: str, source: FileSource, names: Sequence[str], intake: Intake, first: str) -> None:
+    """Raise when no file of a source has a column that is declared, or none of its rows can be read."""
+    _check_declared(where, source, names)
+    if intake.quarantined and not intake.kept:
+        raise CorredorError(
+            f"{where}: none of the {intake.quarantined:,} rows of {first} can be read: "
+            f"{next(iter(intake.reasons))}."
+        )
 
 
 def _put_aside(
@@ -146,7 +154,7 @@ def _put_aside(
     return bad
 
 
-def _check_parquet(where: str, source: FileSource, paths: Sequence[Path], called: Sequence[str]) -> list[int]:
+def check_parquet(where: str, source: FileSource, paths: Sequence[Path], called: Sequence[str]) -> list[int]:
     """Raise for Parquet files that cannot be read or have hostile columns; return their rows."""
     n_rows, names = [], []
     for path, label in zip(paths, called, strict=True):
@@ -205,7 +213,8 @@ def _check_declared(where: str, source: FileSource, names: Sequence[str]) -> Non
             raise CorredorError(f"{where} columns: {unknown_name('column', column, set(names) - {ROW})}")
 
 
-def _format_of(where: str, path: Path) -> str:
+def format_of(where: str, path: Path) -> str:
+    """Return what the ending of a path tells: csv, parquet or json."""
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if ending.lower() not in _ENDINGS:
         raise CorredorError(
@@ -215,7 +224,7 @@ def _format_of(where: str, path: Path) -> str:
     return _ENDINGS[ending.lower()]
 
 
-def _without_copies(paths: list[Path]) -> tuple[list[Path], list[int]]:
+def without_copies(paths: list[Path]) -> tuple[list[Path], list[int]]:
     """Return the paths without those that repeat another byte for byte, and how many copies each has."""
     sizes: dict[int, list[Path]] = defaultdict(list)
     for path in paths:

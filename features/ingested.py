@@ -32,6 +32,8 @@ QUARANTINE = "quarantine.parquet"
 _CODED = ["customer_id", "kind", "channel", "item", "agent_id", "team", "outcome"]
 """Texts of touchpoints that are few, or of many rows each."""
 _CODES = pa.dictionary(pa.int32(), pa.string())
+NAMED = {"touchpoints": "kind", "relationships": "product"}
+"""Tables of which the names are kept that a configuration may ask for."""
 _TYPES = {str(kind): kind for kind in ARROW.values()}
 
 

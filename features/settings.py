@@ -72,7 +72,8 @@ class DatabaseSource(Section):
     """`[databases.NAME]`: tables of an SQLite file or a PostgreSQL server, seen in SQL by their own names."""
 
     uri: str
-    """`sqlite:folder/file.db` or `postgresql://…`; `env:VARIABLE` reads it from the environment."""
+    """`sqlite:folder/file.db` or `postgresql://…`; `env:VARIABLE` reads it from the environment.
+    `spark:catalog`: the tables that a Spark session knows, for `--engine spark` alone."""
     tables: dict[str, str] = {}
     """Name in the `[sources]` queries -> table, or a `select …`, in that database."""
 

@@ -16,6 +16,7 @@ from training.backtest import Backtest, backtest, backtest_dates
 from training.bundle import CHURN, Bundle
 from training.config import Config
 from training.fingerprints import fingerprints
+from training.panel import Snapshots
 from training.registry import RegisteredVersion, champion_bundle, log_training
 from training.train import learn
 
@@ -44,15 +45,29 @@ class Trained:
         }
 
 
-def train_and_register(workspace: Workspace, until_us: int, step: Step) -> Trained:
+def train_and_register(
+    workspace: Workspace,
+    until_us: int,
+    step: Step,
+    *,
+    share: float = 1.0,
+    snapshots: Snapshots | None = None,
+) -> Trained:
     """Learn from what was known before a moment, and register the model as the challenger.
+
+    Args:
+        workspace: the data, of all customers or of a sample of them.
+        until_us: the moment, µs UTC.
+        step: told what is done.
+        share: of the customers that the workspace has.
+        snapshots: where the features of the panel are computed.
 
     Raises:
         CorredorError: there is not enough to learn from, or the registry cannot be used.
     """
     config, histories = workspace.config, workspace.histories
     with step("training"):
-        bundle = learn(histories, config, until_us)
+        bundle = learn(histories, config, until_us, share=share, snapshots=snapshots)
     with step("registering"):
         registered = log_training(
             bundle,

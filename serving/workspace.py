@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from features.clock import US_PER_DAY, as_of_us, days_to_us, local_date, local_d
 from features.contract import Tables
 from features.errors import CorredorError, unknown_name
 from features.histories import Histories, build_histories
-from features.ingested import Store, read_manifest
+from features.ingested import NAMED, Store, read_manifest
 from features.ingesting import check_fresh
+from features.sampling import drawn
 from features.sources import load_tables
 from serving.memory import bytes_of, check_fits
 from serving.nightly import InBuckets, InMemory, Parts
@@ -102,6 +104,19 @@ def open_workspace(path: Path) -> Workspace:
     return Workspace(config, tables, build_histories(tables.tables))
 
 
+def sample_of(workspace: Workspace, share: float) -> Workspace:
+    """Return a workspace with a share of its customers, drawn by the hash of their ids."""
+    if share == 1.0:
+        return workspace
+    histories = workspace.histories
+    chosen = np.flatnonzero(drawn(histories.customer_ids, share))
+    if not len(chosen):
+        raise CorredorError(
+            f"--sample {share:g}: draws none of {histories.n_customers:,} customers. Take more."
+        )
+    return replace(workspace, histories=histories.select(chosen))
+
+
 def open_store(config: Config) -> Store | None:
     """Return what a workspace has ingested; None when it has not.
 
@@ -131,7 +146,7 @@ def open_night(path: Path, memory: str | None = None) -> Night:
     limit = None if memory is None else bytes_of(memory)
     store = open_store(config)
     if store is not None:
-        check_named(store, config)
+        check_named({table: store.names(table) for table in NAMED}, config)
         return Night(config, InBuckets.of(store, limit), store.span()[1], limit)
     if limit is not None:
         check_fits(config, limit)
@@ -140,8 +155,12 @@ def open_night(path: Path, memory: str | None = None) -> Night:
     return Night(config, InMemory(histories), histories.span()[1], limit)
 
 
-def check_named(store: Store, config: Config) -> None:
-    """Check that the kinds and products that a configuration names are in a store.
+def check_named(data: Mapping[str, Collection[str]], config: Config) -> None:
+    """Check that the kinds and products that a configuration names are in the data.
+
+    Args:
+        data: the kinds of the touchpoints and the products of the relationships, by table.
+        config: the configuration.
 
     Raises:
         CorredorError: one is not.
@@ -150,7 +169,7 @@ def check_named(store: Store, config: Config) -> None:
         ((*config.churn.kinds, *config.principality.kinds), "touchpoints", "kind of touchpoint in the data"),
         (config.churn.products, "relationships", "product in relationships"),
     ):
-        known = store.names(table)
+        known = data[table]
         for name in names:
             if name not in known and known:
                 raise unknown_name(what, name, known)

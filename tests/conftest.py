@@ -22,3 +22,12 @@ def demo(tmp_path_factory):
     done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return DemoRun(home / "demo", done.stderr + done.stdout)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """Spark on two cores of this machine, opened once."""
+    from features.spark import spark_session
+
+    with spark_session("local[2]", log=tmp_path_factory.mktemp("spark") / "log") as session:
+        yield session

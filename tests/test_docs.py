@@ -144,7 +144,8 @@ def test_every_link_leads_somewhere(link):
 def test_every_dependency_is_listed_with_its_reason_and_no_other():
     table = README.split("| Depends on | For |")[1].split("\n\n")[0]
     listed = {name.strip() for row in table.splitlines()[2:] for name in row.split("|")[1].split(",")}
-    needed = {name_of(r) for r in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["demo"]]}
+    extras = PROJECT["optional-dependencies"]
+    needed = {name_of(r) for r in [*PROJECT["dependencies"], *extras["demo"], *extras["spark"]]}
     assert listed == needed
 
 
@@ -170,7 +171,10 @@ def test_what_is_installed_is_pinned_by_hash_and_names_no_address():
 
 @pytest.mark.parametrize(
     ("packages", "extras"),
-    [(("features", "training", "serving"), ("demo",)), (("tests",), ("demo", "dev", "peers"))],
+    [
+        (("features", "training", "serving"), ("demo", "spark")),
+        (("tests",), ("demo", "dev", "peers", "spark")),
+    ],
     ids=str,
 )
 def test_every_package_that_is_imported_is_a_declared_dependency(packages, extras):

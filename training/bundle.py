@@ -56,6 +56,8 @@ class Window:
     dates: int
     snapshots: int
     customers: int
+    share: float = 1.0
+    """Of all customers, what those it was trained on were drawn from; each stands for `1 / share`."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from training.labels import activity_rows, churn_labels, eligible, mature_until
 from training.principality import principality_labels, principals
 
 Ints = npt.NDArray[np.int64]
+Snapshots = Callable[[FittedFeatures, Histories, Ints, Ints, npt.NDArray[np.bool_]], npt.NDArray[np.float32]]
+"""`(fitted, histories, dates, customers, here)` -> the features of the customers (positions) at the dates
+where they are `here`, bool[customers, dates]: float32[here.sum(), n_features], by customer, then date."""
 
 MOST_ROWS = 400_000
 """A larger panel is drawn from a sample of customers: the recipe is saturated long before."""
@@ -105,6 +109,7 @@ def build_panel(
     staples_before: int | None = None,
     most_rows: int = MOST_ROWS,
     seed: int = 0,
+    snapshots: Snapshots | None = None,
 ) -> Panel:
     """Return the snapshots of the eligible customers at some dates.
 
@@ -117,6 +122,7 @@ def build_panel(
         labelled: False leaves all outcomes unknown (-1), for dates whose label window is not over.
         most_rows: above it, a sample of customers stands for all.
         seed: of the sample.
+        snapshots: where the features are computed; by default in this process.
 
     Raises:
         CorredorError: a label window is not over, or a table that a rule reads is missing.
@@ -142,13 +148,9 @@ def build_panel(
                 [principality_labels(histories, config, int(d), staples_before).value for d in dates], axis=1
             )
             principal[churned == 1] = -1
-    parts: list[npt.NDArray[np.float32]] = []
     wanted = np.flatnonzero(here.any(axis=1))
-    for low in range(0, len(wanted), CHUNK):
-        some = wanted[low : low + CHUNK]
-        parts.append(fitted.snapshots(histories, dates, some)[here[some]])
+    X = (snapshots or snapshots_here)(fitted, histories, dates, wanted, here[wanted])
     customer, date = np.nonzero(here)
-    X = np.concatenate(parts) if parts else np.zeros((0, len(fitted.names)), np.float32)
     order = np.lexsort((customer, date))
     at = (customer[order], date[order])
     return Panel(
@@ -161,3 +163,14 @@ def build_panel(
         tuple(f.direction for f in fitted.features),
         tuple(i for i, name in enumerate(fitted.names) if is_own_share(name)),
     )
+
+
+def snapshots_here(
+    fitted: FittedFeatures, histories: Histories, dates: Ints, customers: Ints, here: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Return the features of a panel as this process computes them (see `Snapshots`)."""
+    parts = [np.zeros((0, len(fitted.names)), np.float32)]
+    for low in range(0, len(customers), CHUNK):
+        some = customers[low : low + CHUNK]
+        parts.append(fitted.snapshots(histories, dates, some)[here[low : low + CHUNK]])
+    return np.concatenate(parts)

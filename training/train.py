@@ -30,7 +30,7 @@ from training.importance import stage_importance
 from training.labels import mature_until
 from training.leaks import find_leaks, left_out
 from training.model import Predictor
-from training.panel import Panel, build_panel, panel_dates
+from training.panel import Panel, Snapshots, build_panel, panel_dates
 from training.principality import staples_of
 from training.reasons import global_moments
 from training.satisfaction import fit_satisfaction
@@ -41,11 +41,26 @@ Floats = npt.NDArray[np.float64]
 EXPLAINED_ROWS = 4_000
 
 
-def learn(histories: Histories, config: Config, until_us: int) -> Bundle:
+def learn(
+    histories: Histories,
+    config: Config,
+    until_us: int,
+    *,
+    share: float = 1.0,
+    snapshots: Snapshots | None = None,
+) -> Bundle:
     """Learn from what was known and mature before a moment (µs UTC); nothing later is looked at.
 
     The model is first fitted without its newest dates and tested on them, beside the baselines; what
     earned its place there is then fitted again on all dates.
+
+    Args:
+        histories: of all customers, or of those drawn by `features.sampling`.
+        config: the configuration.
+        until_us: the moment.
+        share: of the customers that the histories are. Each of them stands for `1 / share`: who is drawn
+            has nothing to do with outcomes, so probabilities need no correction, and none is made.
+        snapshots: where the features of the panel are computed; by default here.
 
     Raises:
         CorredorError: there is not enough to learn from, or a table that a rule reads is missing.
@@ -53,7 +68,7 @@ def learn(histories: Histories, config: Config, until_us: int) -> Bundle:
     until = mature_until(histories, config, until_us)
     known = histories.known_before(until_us)
     fitted, dates = fit_all_features(known, config, until, until_us)
-    panel = build_panel(known, config, fitted, dates, seed=config.training.seed)
+    panel = build_panel(known, config, fitted, dates, seed=config.training.seed, snapshots=snapshots)
     predictors: dict[str, Predictor] = {}
     measures: dict[str, Any] = {}
     for question in questions(config):
@@ -75,6 +90,7 @@ def learn(histories: Histories, config: Config, until_us: int) -> Bundle:
             dates=len(dates),
             snapshots=len(panel),
             customers=len(np.unique(panel.customer)),
+            share=share,
         ),
         sample=draw_sample(panel.X, predictors),
         measures=measures,

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
-from serving.commands.options import DEFAULT_CONFIG, AsJson, ConfigFile, Debug
+from serving.commands.options import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigFile,
+    Debug,
+    Engine,
+    Master,
+    check_engine,
+)
 
 
 def train(
@@ -15,19 +24,36 @@ def train(
         str | None,
         typer.Option(metavar="DATE", help="Use only what was known before this day; by default all."),
     ] = None,
+    sample: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Learn from a share of the customers, drawn by their ids."),
+    ] = 1.0,
+    engine: Engine = "embedded",
+    master: Master = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Train the models, test them on later dates, and register them as the challenger."""
+    from features.sampling import check_share
     from serving.commands.show import trained_lines
     from serving.console import say, say_json, steps
     from serving.learning import train_and_register
-    from serving.workspace import open_workspace
+    from serving.workspace import open_workspace, sample_of
 
-    with steps(quiet=as_json) as step:
+    check_share(sample)
+    on_spark = check_engine(engine, {"--master": master})
+    with ExitStack() as held:
+        step = held.enter_context(steps(quiet=as_json))
+        snapshots = None
         with step("reading the sources"):
-            workspace = open_workspace(config)
-        trained = train_and_register(workspace, workspace.as_of(until), step)
+            if on_spark:
+                from serving.spark_learning import open_spark_workspace
+
+                workspace, snapshots = held.enter_context(open_spark_workspace(config, master, sample))
+            else:
+                workspace = sample_of(open_workspace(config), sample)
+        day = workspace.as_of(until)
+        trained = train_and_register(workspace, day, step, share=sample, snapshots=snapshots)
     if as_json:
         say_json(trained.to_json())
     else:

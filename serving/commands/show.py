@@ -123,10 +123,20 @@ def trained_lines(trained: Trained) -> list[str]:
         f"Trained on {window.snapshots:,} snapshots of {window.customers:,} customers at {window.dates} "
         "dates, "
         f"{local_date(window.first_as_of, zone)} to {local_date(window.last_as_of, zone)}.",
+        *_sampled_lines(window.share),
         *_tested_lines(bundle.measures.get(CHURN) or {}),
         bundle.verdict,
         f"Registered {registered.name} version {registered.version} (model {bundle.version}) as "
         + ("the champion: it scores from now on." if champion else "the challenger."),
+    ]
+
+
+def _sampled_lines(share: float) -> list[str]:
+    if share == 1.0:
+        return []
+    return [
+        f"Of a sample of {share:.4g} of the customers, drawn by the hash of their ids: each stands for "
+        f"{1 / share:,.4g}; probabilities need no correction, and none is made."
     ]
 
 

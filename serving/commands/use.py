@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from serving.commands.options import DEFAULT_CONFIG, AsJson, ConfigFile, Debug
+from serving.commands.options import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigFile,
+    Debug,
+    Engine,
+    Master,
+    check_engine,
+)
 
 AsOf = Annotated[
     str | None,
@@ -34,6 +42,12 @@ def score(
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="What the run may take, such as 2GB.")
     ] = None,
+    engine: Engine = "embedded",
+    master: Master = None,
+    scores_out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With Spark: keep the rows of all customers here, as Parquet."),
+    ] = None,
     model: Model = "champion",
     as_json: AsJson = False,
     debug: Debug = False,
@@ -54,26 +68,42 @@ def score(
         raise CorredorError(f"--by {by}: sort by value or by risk.")
     if out is not None:
         check_ending(out)
+    on_spark = check_engine(
+        engine,
+        {"--master": master, "--scores-out": scores_out},
+        embedded={"--memory": memory, "--features-out": features_out},
+    )
     with ExitStack() as held:
         step = held.enter_context(steps(quiet=as_json))
         with step("reading the sources"):
-            night = open_night(config, memory)
+            if on_spark:
+                from serving.spark_batch import open_spark_night, scores_folder
+                from training.config import load_config
+
+                spark_night = held.enter_context(open_spark_night(load_config(config), master))
+                night: Any = spark_night
+            else:
+                night = open_night(config, memory)
             day = night.as_of(as_of)
         with step("opening the model"):
             bundle = champion_bundle(night.config, model)
         with step("scoring") as tell:
-            rows = held.enter_context(
-                scored(
-                    bundle,
-                    night.parts,
-                    night.config,
-                    day,
-                    out=out,
-                    features_out=features_out,
-                    chunk=customers_at_a_time(night.limit, len(bundle.fitted.features), CHUNK),
-                    tell=tell,
+            if on_spark:
+                folder = held.enter_context(scores_folder(scores_out, out))
+                rows = spark_night.score(bundle, day, folder)
+            else:
+                rows = held.enter_context(
+                    scored(
+                        bundle,
+                        night.parts,
+                        night.config,
+                        day,
+                        out=out,
+                        features_out=features_out,
+                        chunk=customers_at_a_time(night.limit, len(bundle.fitted.features), CHUNK),
+                        tell=tell,
+                    )
                 )
-            )
             found = rank(
                 rows,
                 bundle,
