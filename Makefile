@@ -53,7 +53,7 @@ demo/corredor.toml:
 	@$(MAKE) --no-print-directory demo
 
 lock: | $(BIN)/python ## Resolve the dependencies anew and pin them with hashes
-	@for set in "demo:requirements.lock" "demo --extra dev:requirements-dev.lock"; do \
+	@for set in "demo:requirements.lock" "demo --extra dev --extra spark:requirements-dev.lock"; do \
 	  $(BIN)/uv export --quiet --upgrade --format requirements-txt --no-emit-project --no-header \
 	    --no-emit-index-url --no-annotate --extra $${set%%:*} --output-file $${set##*:} >/dev/null; \
 	done; rm -f uv.lock
