@@ -30,8 +30,9 @@ COMES_WITH = {
     "typing-extensions": "pydantic",
     "anyio": "starlette",
     "markupsafe": "jinja2",
+    "xgboost": "xgboost-cpu",  # its name where it is not installed
 }
-"""Hard requirements of a dependency, part of what it offers."""
+"""Hard requirements of a dependency, part of what it offers; or the distribution of a package."""
 EVERYWHERE = {"--help", "--config", "--debug"}
 
 
