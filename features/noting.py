@@ -127,7 +127,7 @@ class ContactClasses:
             np.copyto(codes[d], numbered[name], where=has[d, classes])
         sizes = np.array(self._sizes, np.int64)
         sizes[3] = max(most, 1)
-        promised = standards[:, classes] if self.standards is not None else standards
+        promised = np.take(standards, classes, axis=1) if self.standards is not None else standards
         return (classes, adds, counts, fades, marks, replies, codes, active, sizes), promised
 
     def _class_of(self, contact: Contact) -> int:

@@ -78,9 +78,9 @@ def _days(moment: int) -> int:
     return int(moment * DAY_SCALE // US_PER_DAY)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _put(out: Any, places: Any, name: int, row: int, value: int) -> None:
-    """Write a number of a row, if it is asked for."""
+    """Write a number of a row, if it is asked for; inlined, as each name would be compiled on its own."""
     if places[name] >= 0:
         out[places[name], row] = value
 
