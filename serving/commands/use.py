@@ -136,7 +136,7 @@ def explain(
     debug: Debug = False,
 ) -> None:
     """Tell one customer's risk, the moments of truth behind it, and the very touchpoints."""
-    from serving.commands.show import show_explanation
+    from serving.commands.show_customer import show_explanation
     from serving.console import say_json, steps
     from serving.explaining import explain_customer
     from serving.workspace import open_workspace
