@@ -28,7 +28,7 @@ from training.opening import check_opens
 from training.quarters import Satisfaction, needed
 from training.sealed import Sealed, seal, unseal
 
-FORMAT = 1
+FORMAT = 2
 CHURN, PRINCIPALITY = "churn", "principality"
 SAMPLE_ROWS = 24
 SAMPLE_TOLERANCE = 1e-9
