@@ -84,7 +84,8 @@ def ingest(
         jobs = _jobs(queries, found, new, manifest)
         number = 1 + max((int(p.name) for p in (store / "ingests").glob("[0-9]*")), default=0)
         place = f"ingests/{number:06d}"
-        _remove_unnamed(store, manifest if not anew else read_manifest(store))
+        if not anew:  # else what is there stays until there is another
+            _remove_unnamed(store, manifest)
         until = now_us() if extracted_us is None else extracted_us
         with BucketFiles(store / place, manifest.buckets) as files:
             for done, job in enumerate(jobs):

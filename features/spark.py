@@ -73,7 +73,8 @@ def spark_session(master: str | None = None, *, log: Path | None = None) -> Iter
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise CorredorError(
-            f"--engine spark: {error.name} is not installed. Run: pip install 'corredor[spark]'."
+            f"--engine spark: {error.name} is not installed. "
+            "Run, in Corredor's folder: pip install '.[spark]'."
         ) from None
     there = SparkSession.getActiveSession()
     if there is not None:

@@ -18,14 +18,15 @@ from features.histories import Histories
 from features.profile import LIFECYCLE
 from features.streams import NULL
 from serving import standing as standings_told
-from serving.list_files import FORMULA_STARTS, csv_rows, harmless, write_list
 from serving.rows import REASONS, lifecycle_codes, score_rows
+from serving.two_way import joins
 from training.bundle import PRINCIPALITY, Bundle
 from training.config import Config
 from training.drift import TwoWay, ends_of, forecast
 from training.labels import eligible
 from training.scoring import BANDS, standings
-from training.sentences import Sentences, ToldBy
+from training.sentences import Sentences
+from training.tellers import ToldBy
 from training.worth import WorthFacts, WorthSource, worth_of
 
 Order = Literal["value", "risk"]
@@ -258,7 +259,7 @@ def rank(
     ranked = np.lexsort((-probability[candidates], -by[candidates], ~active[candidates]))
     chosen = candidates[ranked[:top]]  # the sort is stable: who is level comes in the order of ids
     principal = whole["principality_probability"] if PRINCIPALITY in bundle.predictors else None
-    asked = principal is not None and config.principality.rule != "none"
+    asked = joins(bundle, config)
     two_way = None
     if asked:
         ends = ends_of(probability[active], whole["principality_probability"][active])
@@ -356,16 +357,3 @@ def _span(whole: dict[str, npt.NDArray[Any]], config: Config) -> str:
     first, last = (whole[name][whole[name] != NULL] for name in ("first_at", "last_at"))
     ends = (int(first.min()), int(last.max())) if len(first) else (0, 0)
     return " to ".join(local_date(at, config.project.zone) for at in ends)
-
-
-__all__ = [
-    "FORMULA_STARTS",
-    "AtRiskList",
-    "at_risk_list",
-    "csv_rows",
-    "harmless",
-    "lifecycle_stages",
-    "quarters_before",
-    "rank",
-    "write_list",
-]

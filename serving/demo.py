@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from features.errors import CorredorError
-from serving.batch import AtRiskList, at_risk_list, write_list
+from serving.batch import AtRiskList, at_risk_list
 from serving.learning import Step, Trained, train_and_register
+from serving.list_files import write_list
 from serving.report import write_report
 from serving.workspace import open_workspace
 from training.preflight import Preflight, preflight

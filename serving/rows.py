@@ -25,7 +25,6 @@ from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.config import Config
 from training.labels import eligible
 from training.scoring import BOTH_QUESTIONS, CHUNK, Explained, Scores, score, standings
-from training.sentences import told_by
 from training.worth import worth_facts
 
 REASONS = 3
@@ -214,7 +213,7 @@ def _reasons(prefix: str, bundle: Bundle, scores: Scores, question: str) -> dict
     explained: Explained = scores.explained[question]
     assert scores.X is not None
     top = explained.top
-    by = told_by(bundle, scores.X, top)
+    by = bundle.tellers.told_by(scores.X, top.moment, top.feature)
     against = np.ones(top.moment.shape, bool) if question == CHURN else top.contribution < 0
     columns: dict[str, Any] = {}
     for k in range(top.moment.shape[1]):

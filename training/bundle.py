@@ -27,6 +27,7 @@ from training.model import Forest, Predictor
 from training.opening import check_opens
 from training.quarters import Satisfaction, needed
 from training.sealed import Sealed, seal, unseal
+from training.tellers import Tellers, tellers_of
 
 FORMAT = 2
 CHURN, PRINCIPALITY = "churn", "principality"
@@ -114,6 +115,11 @@ class Bundle:
         """Position in `moment_keys` of each feature's moment."""
         place = {key: i for i, key in enumerate(self.moment_keys)}
         return np.array([place[f.moment] for f in self.fitted.features], np.int64)
+
+    @cached_property
+    def tellers(self) -> Tellers:
+        """By which features the moments are told."""
+        return tellers_of(self.fitted, self.moment_keys)
 
     @cached_property
     def standing_features(self) -> tuple[list[str], Plan]:

@@ -10,9 +10,6 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import numpy as np
-import numpy.typing as npt
-
 from features.clock import US_PER_DAY
 from features.definition import Feature, Words
 from features.profile import LIFECYCLE
@@ -86,17 +83,18 @@ def tell_reasons(bundle: Bundle, scores: Scores, element: int, question: str = C
     risk = float(scores.probability(question)[element])
     on = AsOf(scores.as_of, bundle.config.project.zone)
     reasons = []
-    for moment, contribution, without, (feature, value, usual) in _tops(bundle, scores, element, question):
-        said = (_say(bundle, moment, feature, value, usual, language, on) for language in LANGUAGES)
+    for top in _tops(bundle, scores, element, question):
+        moment = bundle.moment_keys[top.moment]
+        said = (say(bundle, top.moment, *top.by, language, on) for language in LANGUAGES)
         reasons.append(
             Reason(
                 moment=moment,
                 label=moment_label(bundle, moment),
-                contribution=contribution,
+                contribution=top.contribution,
                 risk=risk,
-                risk_without=without,
-                feature=feature.name,
-                value=None if math.isnan(value) else value,
+                risk_without=top.without,
+                feature=bundle.fitted.features[top.by[0]].name,
+                value=None if math.isnan(top.by[1]) else top.by[1],
                 sentence=Words(*said),
             )
         )
@@ -120,32 +118,35 @@ def say_reasons(
     on, label = AsOf(scores.as_of, bundle.config.project.zone), bundle.fitted.moment_label
     return [
         SaidReason(
-            moment,
-            label(moment, language),
-            contribution,
-            without,
-            _say(bundle, moment, feature, value, usual, language, on),
+            bundle.moment_keys[top.moment],
+            label(bundle.moment_keys[top.moment], language),
+            top.contribution,
+            top.without,
+            say(bundle, top.moment, *top.by, language, on),
         )
-        for moment, contribution, without, (feature, value, usual) in _tops(bundle, scores, element, question)
+        for top in _tops(bundle, scores, element, question)
     ]
 
 
-def _tops(
-    bundle: Bundle, scores: Scores, element: int, question: str
-) -> Iterator[tuple[str, float, float, tuple[Feature, float, float | None]]]:
-    """Yield one customer's top moments: which, its contribution, the risk without it, what tells it."""
+class _Top(NamedTuple):
+    """One of a customer's top moments: what it contributes, the risk without it, what tells it."""
+
+    moment: int
+    contribution: float
+    without: float
+    by: tuple[int, float, float]
+    """The feature, its value, what is usual."""
+
+
+def _tops(bundle: Bundle, scores: Scores, element: int, question: str) -> Iterator[_Top]:
+    """Yield one customer's top moments."""
     if question not in scores.explained or scores.X is None:
         raise ValueError("these scores were made without reasons: call score(…, reasons=k)")
-    top, row = scores.explained[question].top, scores.X[element]
-    for m, f, contribution, without in zip(
-        top.moment[element].tolist(),
-        top.feature[element].tolist(),
-        top.contribution[element].tolist(),
-        top.risk_without[element].tolist(),
-        strict=True,
-    ):
-        moment = bundle.moment_keys[m]
-        yield moment, contribution, without, _told_by(bundle, moment, bundle.fitted.features[f], row)
+    top, one = scores.explained[question].top, slice(element, element + 1)
+    by = bundle.tellers.told_by(scores.X[one], top.moment[one], top.feature[one])
+    columns = (of[element].tolist() for of in (top.moment, top.contribution, top.risk_without))
+    told = zip(*(of[0].tolist() for of in (by.feature, by.value, by.usual)), strict=True)
+    yield from map(_Top, *columns, told)
 
 
 def tell_weight(reason: Reason) -> Words:
@@ -220,51 +221,28 @@ def _capital(words: Words) -> Words:
     return Words(*(text[:1].upper() + text[1:] for text in (words.en, words.es)))
 
 
-def _told_by(
-    bundle: Bundle, moment: str, feature: Feature, row: npt.NDArray[np.float32]
-) -> tuple[Feature, float, float | None]:
-    """Return the feature that a moment is told by, its value, and what is usual where a silence is told.
-
-    A silence is told by its length and what is usual, from which every other number of it is derived.
-    """
-    places, features = bundle.fitted.places, bundle.fitted.features
-
-    def value_of(name: str) -> float:
-        place = places.get(name)
-        return math.nan if place is None else float(row[place])
-
-    group, _, aspect = moment.rpartition(".")
-    if aspect == "silence":
-        length = f"days_since_{group}"
-        if not math.isnan(silence := value_of(length)):
-            return features[places[length]], silence, value_of(f"{group}_gap_median")
-    if feature.told_by and not math.isnan(value := value_of(feature.told_by)):
-        return features[places[feature.told_by]], value, None
-    return feature, value_of(feature.name), None
-
-
-def _say(
-    bundle: Bundle,
-    moment: str,
-    feature: Feature,
-    value: float,
-    usual: float | None,
-    language: Language,
-    on: AsOf,
+def say(
+    bundle: Bundle, moment: int, feature: int, value: float, usual: float, language: Language, on: AsOf
 ) -> str:
-    """Return a moment's sentence in one language."""
-    if usual is not None:
-        return silence_in(language, silent_kind(bundle, moment.rpartition(".")[0]), value, usual)
+    """Return a moment's sentence in one language.
+
+    Args:
+        bundle: the model.
+        moment: position in `Bundle.moment_keys`.
+        feature: position of the feature that it is told by (`training.tellers.ToldBy`).
+        value: of that feature; NaN: not known.
+        usual: the usual gap, where a silence is told; NaN: not known.
+        language: of the sentence.
+        on: the moment that it is known at.
+    """
+    by = bundle.fitted.features[feature]
     if math.isnan(value):
-        return str(getattr(tell_feature(feature, value, moment_label(bundle, moment)), language))
-    return _fill(feature, value, language, on)
-
-
-def silent_kind(bundle: Bundle, group: str) -> Words:
-    """Return what a moment of silence is silent of, as people call it."""
-    vocabulary = bundle.fitted.context.vocabulary
-    kind = next((k for k in vocabulary.facts if slug(k) == group), None)
-    return Words(*kind_words(kind, vocabulary)) if kind else Words("contact", "contacto")
+        label = moment_label(bundle, bundle.moment_keys[moment])
+        return str(getattr(tell_feature(by, value, label), language))
+    silent = bundle.tellers.silent[moment]
+    if silent is not None and feature == bundle.tellers.length[moment]:
+        return silence_in(language, silent, value, usual)
+    return _fill(by, value, language, on)
 
 
 def silence_in(language: Language, name: Words, silence: float, usual: float) -> str:
@@ -279,11 +257,6 @@ def silence_in(language: Language, name: Words, silence: float, usual: float) ->
     if days == 0:
         told = f"Hace menos de un día de la última vez: {name.es}"
     return told if math.isnan(usual) else f"{told}; lo habitual son {number(usual, 'es')}"
-
-
-def tell_value(feature: Feature, value: float, language: Language, on: AsOf | None = None) -> str:
-    """Return a feature's sentence with a known value in it, in one language (see `tell_feature`)."""
-    return _fill(feature, value, language, on)
 
 
 def _fill(feature: Feature, value: float, language: Language, on: AsOf | None) -> str:

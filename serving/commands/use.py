@@ -54,10 +54,10 @@ def score(
 ) -> None:
     """List who is at risk, the most at stake first, with the moments of truth behind it."""
     from features.errors import CorredorError
-    from serving.batch import rank, write_list
+    from serving.batch import rank
     from serving.commands.show import list_lines, show_list
     from serving.console import note, say, say_json, steps
-    from serving.list_files import check_ending
+    from serving.list_files import check_ending, write_list
     from serving.memory import customers_at_a_time
     from serving.nightly import scored
     from serving.workspace import open_night

@@ -53,15 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--peers-up-to", type=int, default=1_000_000, help="events for pandas and Polars")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    pa.set_cpu_count(1)
-    rows: list[dict[str, Any]] = []
-
-    def tell(found: list[dict[str, Any]]) -> None:
-        rows.extend(found)
-        if not options.json:
-            print("\n".join(line(r) for r in found), flush=True)
-
+    rows, tell = telling(as_json=options.json)
     if not options.json:
         print(f"{len(peers.feature_names())} features, process CPU, one thread, medians", flush=True)
     tell(one_customer())
@@ -268,6 +260,23 @@ def row(
         **{"what": name, "events": events, "value": round(value, 4), "unit": unit},
         **{"bar": bar, "at_least": at_least, "holds": holds},
     }
+
+
+def telling(*, as_json: bool) -> tuple[list[dict[str, Any]], Callable[[list[dict[str, Any]]], None]]:
+    """Return the lines told so far, and what tells more of them: printed as they come, unless as JSON.
+
+    One thread for Arrow and Polars from here on.
+    """
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    pa.set_cpu_count(1)
+    rows: list[dict[str, Any]] = []
+
+    def tell(found: list[dict[str, Any]]) -> None:
+        rows.extend(found)
+        if not as_json:
+            print("\n".join(line(r) for r in found), flush=True)
+
+    return rows, tell
 
 
 def line(r: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -49,15 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--depth", type=int, default=3, help="their depth")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    pa.set_cpu_count(1)
-    rows: list[dict[str, Any]] = []
-
-    def tell(found: list[dict[str, Any]]) -> None:
-        rows.extend(found)
-        if not options.json:
-            print("\n".join(spine.line(r) for r in found), flush=True)
-
+    rows, tell = spine.telling(as_json=options.json)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recipe = Recipe(seeds=options.seeds, trees=options.trees, max_depth=options.depth)

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from features.sources import load_tables
 from features.spark import opened_company, spark_session
-from serving.batch import rank, write_list
+from serving.batch import rank
+from serving.list_files import write_list
 from serving.nightly import InMemory, scored
 from serving.rows import SCHEMA
 from serving.spark_batch import SparkNight

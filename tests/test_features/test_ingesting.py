@@ -265,6 +265,18 @@ def test_a_changed_query_is_refused_until_all_is_ingested_anew(tmp_path):
     assert len(list((tmp_path / "store" / "ingests").iterdir())) == 1
 
 
+@pytest.mark.parametrize("damage", ['{"format": 0}', "not JSON", "[]"])
+def test_a_store_of_another_version_says_to_ingest_anew_and_that_replaces_it(tmp_path, damage):
+    write(tmp_path, "day-1.csv", "day-2.csv")
+    take_in(tmp_path)
+    (tmp_path / "store" / "manifest.json").write_text(damage)
+    with pytest.raises(CorredorError, match="is not of this version.*corredor ingest --anew"):
+        take_in(tmp_path)
+    take_in(tmp_path, anew=True)
+    assert_same(tmp_path)
+    assert len(list((tmp_path / "store" / "ingests").iterdir())) == 1
+
+
 def test_a_file_that_is_not_ingested_yet_is_named(tmp_path):
     write(tmp_path, "day-1.csv")
     take_in(tmp_path)

@@ -8,7 +8,8 @@ import pytest
 
 from features.errors import CorredorError
 from features.histories import build_histories
-from serving.batch import FORMULA_STARTS, PRINCIPAL_COLUMNS, at_risk_list, csv_rows, harmless, write_list
+from serving.batch import PRINCIPAL_COLUMNS, at_risk_list
+from serving.list_files import FORMULA_STARTS, csv_rows, harmless, write_list
 from tests.test_training.shop import AS_OF, DAY, START, shop_config, to_histories, trained_shop
 from training.config import Principality
 from training.labels import eligible

@@ -17,7 +17,8 @@ from features.ingested import Store, read_manifest
 from features.ingesting import ingest
 from features.sources import load_tables
 from serving import nightly
-from serving.batch import at_risk_list, rank, write_list
+from serving.batch import at_risk_list, rank
+from serving.list_files import write_list
 from serving.memory import LIBRARIES, READ_ROW, bytes_of, check_fits
 from serving.nightly import InBuckets, InMemory, scored
 from tests.test_training.shop import AS_OF, DAY, shop_config, to_histories, trained_shop

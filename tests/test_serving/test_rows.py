@@ -14,7 +14,7 @@ from tests.test_training.shop import AS_OF, DAY, START, shop_config, to_historie
 from training.config import Principality
 from training.principality import staples_of
 from training.scoring import BOTH_QUESTIONS, score
-from training.sentences import Sentences, told_by
+from training.sentences import Sentences
 from training.telling import tell_reasons
 
 ASKED = Principality(rule="usage", min_weeks_share=0.5, min_items=2)
@@ -133,7 +133,8 @@ def test_nobody_at_all_makes_no_rows(shop, config):
 def test_a_list_tells_each_reason_as_an_explanation_of_the_customer_does(shop, language, question):
     scores = score(shop.bundle, shop.histories, AS_OF, reasons=9, explain=BOTH_QUESTIONS)
     top = scores.explained[question].top
-    by, sentences = told_by(shop.bundle, scores.X, top), Sentences(shop.bundle, AS_OF, language)
+    by = shop.bundle.tellers.told_by(scores.X, top.moment, top.feature)
+    sentences = Sentences(shop.bundle, AS_OF, language)
     for element in range(0, len(scores), 7):
         alone = tell_reasons(shop.bundle, scores, element, question)
         one = type(by)(by.feature[element], by.value[element], by.usual[element])
