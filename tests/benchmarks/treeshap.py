@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
         f"{TREES} trees, {FEATURES} features, {len(Q):,} rows, process CPU, one thread, medians", flush=True
     )
     if xgb is None:
-        print("XGBoost is not installed, so it is left out: pip install 'corredor[peers]'.", flush=True)
+        print("XGBoost is not installed, so it is left out: pip install '.[peers]'.", flush=True)
     show(compile_time())
     warm = TreeShap([STUMP])
     for n in (1, 2 * FEW):

@@ -242,7 +242,7 @@ def test_two_answers_differ_by_columns_rows_types_or_cells():
 
 def test_without_pyspark_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sqlglot", None)
-    with pytest.raises(CorredorError, match=r"pip install 'corredor\[spark\]'"), spark_session("local[1]"):
+    with pytest.raises(CorredorError, match=r"pip install '\.\[spark\]'"), spark_session("local[1]"):
         pass
 
 
