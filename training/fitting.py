@@ -208,9 +208,9 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
     """Return what earns its place on later dates than the pair was fitted on.
 
     More or fewer boosting rounds than the `usual` ones (by default all of the pair's), and then a share of
-    the logistic, are taken when they have the lowest log-loss and lower it by more than one standard error
-    over customers; from a start, more rounds than none by more than two. The calibration is then chosen
-    for the blend.
+    the logistic, are taken when they lower the log-loss by more than one standard error over customers, the
+    lowest of those that do; from a start, more rounds than none by more than two. The calibration is then
+    chosen for the blend.
     """
     rows = later.take(later.outcome(question) >= 0)
     y = rows.outcome(question)
@@ -233,17 +233,16 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
 def _earned(
     scores: dict[Choice, Floats], y: npt.NDArray[np.int8], customer: Ints, errors: float
 ) -> tuple[Choice, dict[Choice, float]]:
-    """Return the choice whose log-loss is clearly lower than the first one's, else the first; and all.
+    """Return the lowest of the choices whose log-loss is clearly lower than the first one's; and all.
 
-    Clearly: by more than so many standard errors over customers.
+    Clearly: by more than so many standard errors over customers. The first one where none is.
     """
     losses = {choice: log_losses(probability(z), y) for choice, z in scores.items()}
     means = {choice: float(loss.mean()) for choice, loss in losses.items()}
     usual = next(iter(scores))
-    best = min(means, key=lambda choice: means[choice])
-    gain = losses[usual] - losses[best]
-    earned = best != usual and gain.mean() > errors * clustered_error(gain, customer)
-    return (best if earned else usual), means
+    gains = {choice: losses[usual] - losses[choice] for choice in losses if choice != usual}
+    earned = [c for c, gain in gains.items() if gain.mean() > errors * clustered_error(gain, customer)]
+    return min(earned, key=lambda choice: means[choice], default=usual), means
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from training.evaluate import Outcomes, auc
 from training.fitting import (
     Gate,
     Rows,
+    _earned,
     check_enough,
     fit_pair,
     fit_through,
@@ -150,6 +151,24 @@ def test_fewer_rounds_are_taken_where_more_learnt_noise():
     assert min(gate.rounds_log_loss, key=gate.rounds_log_loss.get) == 100
     final = fit_through(made_panel(True), CHURN, noisy, gate)
     assert final.pair.forest.boosters[0].num_trees() == 100
+
+
+def test_of_what_clearly_lowers_the_log_loss_the_lowest_is_taken_and_none_where_nothing_does():
+    stayed, each = np.zeros(400, np.int8), np.arange(400)
+    usual = np.zeros(400)
+    steady = usual - 0.1  # a little better for everyone
+    better = usual - 0.2
+    wild = np.where(
+        each < 394, -5.0, 70.0
+    )  # the lowest on average, but by less than its error: 0.17, of 0.21
+    scores = {"usual": usual, "steady": steady, "better": better, "wild": wild}
+    chosen, measured = _earned(scores, stayed, each, 1.0)
+    assert chosen == "better"
+    assert measured == pytest.approx(
+        {"usual": 0.6931, "steady": 0.6444, "better": 0.5981, "wild": 0.5247}, abs=1e-4
+    )
+    assert _earned({"usual": usual, "wild": wild}, stayed, each, 1.0)[0] == "usual"
+    assert _earned({"better": better, "usual": usual}, stayed, each, 1.0)[0] == "better"
 
 
 def test_rows_are_binned_once_for_what_is_judged_and_what_is_kept():
