@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from features.arithmetic import OPERATIONS, evaluate
 from features.expressions import AS_OF_DAYS, Expr, Rows, Tag
+from features.gaps import PACE_STATISTICS
 from features.histories import Histories
 from features.kernels import (
     ANSWER_DAYS,
@@ -26,7 +27,6 @@ from features.kernels import (
     DISTINCT,
     LANES,
     PACE,
-    PACE_STATISTICS,
     SUM,
     TRACK_FIRST,
     TRACK_LAST,

@@ -1,55 +1,38 @@
 """The compiled walk over each customer's rows, and the arithmetic on what it noted.
 
 Every customer's rows are walked once for all `as_of` dates and windows: running sums are noted at the
-sorted edges (each `as_of`, and each `as_of` minus a window) and subtracted. Sums are of integers and
-decayed sums fade by whole days from row to row of the one customer, so a snapshot has the same bits
-whatever else was asked for.
+sorted edges (each `as_of`, and each `as_of` minus a window) and subtracted. Sums are of integers, and
+decayed sums fade by whole days of the one customer, so a snapshot has the same bits whatever else was
+asked for.
+
+What is added to a decayed sum is not faded from row to row: it is weighed by how much later than the
+customer's first day it came, and the sum is faded once, when it is read.
+
+Source: Cormode, Shkapenyuk, Srivastava and Xu (2009), "Forward decay: a practical time decay model for
+streaming systems".
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 
+from features.gaps import FIRST_BIN, GAP_BINS, day_value, pace, visit
 from features.streams import NULL
 
 US_PER_DAY = 86_400_000_000
 LANES = 8
 """Snapshots that stand side by side, so that arithmetic takes them together."""
-GAP_BINS = 96
-FIRST_BIN = 17
 MAX_FADE = 4096
 """Days after which a decayed sum has faded to nothing."""
-LONG_GAPS = (7, 14, 21, 28)
-GAP_LOGS = np.rint(1e6 * np.log(np.maximum(np.arange(4096), 1))).astype(np.int64)
-"""Logarithms of gaps in millionths, so that their sums are exact."""
+MAX_GROWTH = 2048
+"""Days from which on what is added to a decayed sum is weighed anew."""
 
 # What a fact reads: first column of the fact tables.
 SUM, DECAY, TRACK_LAST, TRACK_FIRST, TRACK_VALUE, DISTINCT, DAYS, WEEKS, PACE = range(9)
 ANSWER_DAYS, ANSWER_LAST, ANSWER_LEAST, ANSWER_MOST = range(9, 13)
-DAY_MEASURES = ("days", "gaps", "gap_logs", "gap_log_squares")
-"""What a new day of activity adds to a decayed sum; numbered -3, -4…"""
-PACE_STATISTICS = (
-    *("n", "mean", "variance", "log_mean", "log_variance", "longest", "last", "median"),
-    *("share_as_long", "weekday_concentration", "since_gap_over", "as_long", "silence", "age"),
-)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _gap_bin(days: int) -> int:
-    """Return the bin of a gap: a day each up to 63, then eighths of a doubling."""
-    if days < 64:
-        return days
-    return min(GAP_BINS - 1, 64 + int(8.0 * math.log2(days / 64.0)))
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _bin_days(place: int) -> float:
-    """Return the gap that stands for a bin."""
-    return float(place) if place < 64 else 64.0 * 2.0 ** ((place - 64) / 8.0)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -61,16 +44,20 @@ def walk(
     opens: Any,  # int8[rows], or empty: all open
     values: Any,  # int64[measures, rows]
     classes: Any,  # int64[contacts]: contacts of a class add to the same
-    adds: Any,  # (ptr, slot, measure) by class: running sums of values
-    counts: Any,  # (ptr, slot, measure) by class: running numbers of rows (-1) or contacts (-2)
-    fades: Any,  # (ptr, fade, measure) by class: decayed sums; -3 to -6 are DAY_MEASURES
-    marks: Any,  # (ptr, track, -) by class: last and first rows
-    replies: Any,  # (ptr, answer, measure) by class: rows that have a value of the measure
+    # what a class adds to: int32[], where each class begins, then pairs; see `features.noting.joined`
+    adds: Any,  # (slot, measure): running sums of values
+    counts: Any,  # (slot, measure): running numbers of rows (-1) or contacts (-2)
+    fades: Any,  # (fade, measure): decayed sums of values, of rows (-1), of contacts (-2)
+    day_fades: Any,  # (fade, measure): decayed sums of DAY_MEASURES (-3 to -6)
+    marks: Any,  # (track, -): last and first rows
+    replies: Any,  # (answer, measure): rows that have a value of the measure
     codes: Any,  # int64[dimensions, contacts], -1 where the field does not count
     active: Any,  # int8[classes]
     sizes: Any,  # int64[8]: slots, fades, tracks, codes of a dimension, day offset µs, pace asked, counts,
     #              answers
-    powers: Any,  # float64[half-lives, MAX_FADE]
+    powers: Any,  # float64[half-lives, MAX_FADE]: 2^(-days / half-life)
+    growth: Any,  # float64[half-lives, MAX_GROWTH]: 2^(days / half-life)
+    reach: Any,  # int64[half-lives]: days up to which `growth` is finite enough
     half: Any,  # int64[fades]: which half-life
     edges: Any,  # int64[edges] µs, ascending
     edge_of: Any,  # int64[dates]
@@ -96,7 +83,9 @@ def walk(
     note_of = np.zeros(n_edges, np.int64)
     day_notes = np.zeros((n_edges, 6), np.int64)  # days, last day, next day; weeks, last, next week
     faded = np.empty(n_fades, np.float64)
-    fade_day = np.empty(n_fades, np.int64)
+    base = np.zeros(reach.size, np.int64)  # the day from which what is added is weighed
+    weight = np.ones(reach.size, np.float64)
+    left = np.ones(reach.size, np.float64)  # what is left of a weighed sum on the day that it is read
     track = np.empty((n_tracks, 3), np.int64)  # moment of the last, of the first; row of the last
     answer = np.empty((sizes[7], 4), np.int64)  # moment and value of the last, the least, the most
     seen = np.full((n_dims, n_codes), NULL)
@@ -118,7 +107,8 @@ def walk(
             for s in range(n_slots):
                 sums[s] = 0
             for f in range(n_fades):
-                faded[f], fade_day[f] = 0.0, NULL
+                faded[f] = 0.0
+            last_day = NULL
             for t in range(n_tracks):
                 track[t, 0] = track[t, 1] = track[t, 2] = NULL
             for t in range(answer.shape[0]):
@@ -139,21 +129,21 @@ def walk(
                     now = moment[row]
                     c = classes[contact[row]]
                     opening = opens[row] if opens.size else 1
-                    for j in range(counts[0, c], counts[0, c + 1]):
-                        sums[counts[1, j]] += 1 if counts[2, j] == -1 else opening
-                    for j in range(adds[0, c], adds[0, c + 1]):
-                        v = values[adds[2, j], row]
-                        if v != NULL:
-                            sums[adds[1, j]] += v
-                    for j in range(marks[0, c], marks[0, c + 1]):
-                        t = marks[1, j]
+                    for j in range(counts[c], counts[c + 1], 2):
+                        sums[counts[j]] += 1 if counts[j + 1] == -1 else opening
+                    at = np.uint64(row)  # what is unsigned needs no look whether it counts from the end
+                    for j in range(adds[c], adds[c + 1], 2):
+                        v = values[np.uint64(adds[j + 1]), at]
+                        sums[np.uint64(adds[j])] += v if v != NULL else 0
+                    for j in range(marks[c], marks[c + 1], 2):
+                        t = marks[j]
                         track[t, 0], track[t, 2] = now, row
                         if track[t, 1] == NULL:
                             track[t, 1] = now
-                    for j in range(replies[0, c], replies[0, c + 1]):
-                        v = values[replies[2, j], row]
+                    for j in range(replies[c], replies[c + 1], 2):
+                        v = values[np.uint64(replies[j + 1]), at]
                         if v != NULL:
-                            _reply(answer[replies[1, j]], now, v)
+                            _reply(answer[replies[j]], now, v)
                     for dim in range(n_dims):
                         code = codes[dim, contact[row]]
                         if code >= 0:
@@ -163,27 +153,20 @@ def walk(
                             seen[dim, code] = now
                     if with_days:
                         day = (now - day_offset) // US_PER_DAY
-                        for j in range(fades[0, c], fades[0, c + 1]):
-                            m, more = fades[2, j], 0.0
-                            if m >= 0:
-                                if values[m, row] == NULL:
-                                    continue
-                                more = np.float64(values[m, row])
-                            elif m == -1:
-                                more = 1.0
-                            elif m == -2:
-                                more = np.float64(opening)
-                            elif active[c] and opening and (gaps[0] == 0 or day != gaps[1]):
-                                more = _day_value(m, gaps, day)
-                            if more != 0.0:
-                                f = fades[1, j]
-                                if fade_day[f] != day:
-                                    if fade_day[f] != NULL:
-                                        faded[f] *= powers[half[f], min(day - fade_day[f], MAX_FADE - 1)]
-                                    fade_day[f] = day
-                                faded[f] += more
+                        if day != last_day:
+                            _weigh(day, last_day, base, weight, faded, half, powers, growth, reach)
+                            last_day = day
+                        for j in range(fades[c], fades[c + 1], 2):
+                            fade, m = np.uint64(fades[j]), fades[j + 1]
+                            v = values[np.uint64(m), at] if m >= 0 else (1 if m == -1 else opening)
+                            more = np.float64(v) if v != NULL else 0.0
+                            faded[fade] += more * weight[np.uint64(half[fade])]
+                        if active[c] and opening and (gaps[0] == 0 or day != gaps[1]):
+                            for j in range(day_fades[c], day_fades[c + 1], 2):
+                                f = day_fades[j]
+                                faded[f] += day_value(day_fades[j + 1], gaps, day) * weight[half[f]]
                         if paced and active[c] and opening:
-                            _visit(gaps, day, now)
+                            visit(gaps, day, now)
                             while pending < e:
                                 day_notes[pending, 2] = day
                                 day_notes[pending, 5] = (day + 3) // 7
@@ -221,10 +204,13 @@ def walk(
                             noted[block, summed[1, j], lane] = number[summed[0, j]]
                         for j in range(spans[span, 3], spans[span, 4]):
                             result[snapshot, direct[1, j]] = np.float32(number[direct[0, j]])
-                    today = (edge - day_offset) // US_PER_DAY
+                    if last_day != NULL:
+                        ago = min(max((edge - day_offset) // US_PER_DAY - last_day, 0), MAX_FADE - 1)
+                        for h in range(reach.size):
+                            left[h] = powers[h, ago] / growth[h, last_day - base[h]]
                     _note(
                         noted, block, lane, edge, e, date, facts, low_edge,
-                        day_notes, faded, fade_day, powers, half, today, track, values, answer, seen, touched,
+                        day_notes, faded, left, half, track, values, answer, seen, touched,
                         n_touched, edges, gaps, day_offset,
                     )  # fmt: skip
                     date += 1
@@ -237,6 +223,24 @@ def walk(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _weigh(
+    day: int, last_day: int, base: Any, weight: Any, faded: Any, half: Any, powers: Any, growth: Any,
+    reach: Any,
+) -> None:  # fmt: skip
+    """Find what a row of a later day weighs, by half-life; where it grew too large, begin anew from here."""
+    for h in range(base.size):
+        days = day - base[h]
+        if last_day != NULL and days <= reach[h]:
+            weight[h] = growth[h, days]
+            continue
+        for f in range(faded.size if last_day != NULL else 0):
+            if half[f] == h:
+                faded[f] *= powers[h, min(days, MAX_FADE - 1)]
+        base[h] = day
+        weight[h] = 1.0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _reply(answer: Any, now: int, value: int) -> None:
     """Take one value of a measure into what is known of its answers."""
     first = answer[0] == NULL
@@ -246,70 +250,18 @@ def _reply(answer: Any, now: int, value: int) -> None:
     answer[3] = value if first else max(answer[3], value)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _day_value(measure: int, gaps: Any, day: int) -> float:
-    """Return what a new day of activity adds: 1, or for its gap 1, its logarithm, or that squared."""
-    if measure == -3:
-        return 1.0
-    if gaps[0] == 0:
-        return 0.0
-    log = GAP_LOGS[min(day - gaps[1], GAP_LOGS.size - 1)] / 1e6
-    return 1.0 if measure == -4 else (log if measure == -5 else log * log)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _visit(gaps: Any, day: int, now: int) -> None:
-    """Take one contact of activity into a customer's gaps.
-
-    gaps: 0 days with activity, 1 the last, 2 number of gaps, 3 their sum, 4 of squares, 5 of logs,
-    6 of squared logs, 7 longest, 8.. moments at which the last gap over LONG_GAPS ended,
-    12 weeks with activity, 13 the last, 14 moment of the last contact, 15 last gap, 16 the first day;
-    then bins of gaps, then contacts by weekday.
-    """
-    week = (day + 3) // 7
-    if gaps[0] == 0:
-        gaps[0] = 1
-        gaps[12] = 1
-        gaps[13] = week
-        gaps[16] = day
-        for j in range(len(LONG_GAPS)):
-            gaps[8 + j] = NULL
-    elif day != gaps[1]:
-        gap = day - gaps[1]
-        log = GAP_LOGS[min(gap, GAP_LOGS.size - 1)]
-        gaps[0] += 1
-        gaps[2] += 1
-        gaps[3] += gap
-        gaps[4] += gap * gap
-        gaps[5] += log
-        gaps[6] += log * log
-        gaps[7] = max(gaps[7], gap)
-        gaps[15] = gap
-        gaps[FIRST_BIN + _gap_bin(gap)] += 1
-        for j in range(len(LONG_GAPS)):
-            if gap > LONG_GAPS[j]:
-                gaps[8 + j] = now
-        if week != gaps[13]:
-            gaps[12] += 1
-            gaps[13] = week
-    gaps[1] = day
-    gaps[14] = now
-    gaps[FIRST_BIN + GAP_BINS + (day + 3) % 7] += 1
-
-
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _note(
     noted: Any, block: int, lane: int, edge: int, e: int, date: int, facts: Any, low_edge: Any,
-    day_notes: Any, faded: Any, fade_day: Any, powers: Any, half: Any, today: int, track: Any, values: Any,
-    answer: Any, seen: Any, touched: Any, n_touched: Any, edges: Any, gaps: Any, day_offset: int,
+    day_notes: Any, faded: Any, left: Any, half: Any, track: Any, values: Any, answer: Any,
+    seen: Any, touched: Any, n_touched: Any, edges: Any, gaps: Any, day_offset: int,
 ) -> None:  # fmt: skip
     """Write the facts of one snapshot that are not sums."""
     for f in range(facts.shape[0]):
         kind, a, window, register, scale = facts[f, 0], facts[f, 1], facts[f, 2], facts[f, 3], facts[f, 4]
         value = np.nan
         if kind == DECAY:
-            ago = 0 if fade_day[a] == NULL else max(today - fade_day[a], 0)
-            value = faded[a] * powers[half[a], min(ago, MAX_FADE - 1)] / scale
+            value = faded[a] * left[half[a]] / scale
         elif kind == TRACK_LAST or kind == TRACK_FIRST:
             at = track[a, kind - TRACK_LAST]
             if at != NULL:
@@ -342,57 +294,5 @@ def _note(
                 whole += day_notes[before, p] > 0 and day_notes[before, p + 1] == day_notes[before, p + 2]
             value = float(whole)
         else:
-            value = _pace(gaps, a, window, edge, edge - day_offset)
+            value = pace(gaps, a, window, edge, edge - day_offset)
         noted[block, register, lane] = value
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _pace(gaps: Any, statistic: int, parameter: int, edge: int, local: int) -> Any:
-    """Return one statistic of the gaps; the order is that of PACE_STATISTICS."""
-    n = gaps[2]
-    if statistic == 0:
-        return float(n)
-    if gaps[0] == 0:
-        return np.nan
-    if statistic == 12:
-        return local / US_PER_DAY - gaps[1]
-    if statistic == 13:
-        return local / US_PER_DAY - gaps[16]
-    if statistic == 9:
-        total = 0.0
-        squares = 0.0
-        for d in range(7):
-            visits = float(gaps[FIRST_BIN + GAP_BINS + d])
-            total += visits
-            squares += visits * visits
-        return squares / (total * total)
-    if statistic == 10:
-        for j in range(len(LONG_GAPS)):
-            if LONG_GAPS[j] == parameter and gaps[8 + j] != NULL:
-                return (edge - gaps[8 + j]) / US_PER_DAY
-        return np.nan
-    if n == 0:
-        return 0.0 if statistic == 11 else np.nan
-    if statistic == 1:
-        return gaps[3] / n
-    if statistic == 2:
-        return max(0.0, gaps[4] / n - (gaps[3] / n) * (gaps[3] / n))
-    if statistic == 3:
-        return gaps[5] / (n * 1e6)
-    if statistic == 4:
-        return max(0.0, gaps[6] / (n * 1e12) - (gaps[5] / (n * 1e6)) * (gaps[5] / (n * 1e6)))
-    if statistic == 5:
-        return float(gaps[7])
-    if statistic == 6:
-        return float(gaps[15])
-    if statistic == 7:
-        passed = 0
-        for b in range(GAP_BINS):
-            passed += gaps[FIRST_BIN + b]
-            if 2 * passed >= n:
-                return _bin_days(b)
-    silence = _gap_bin(max(0, (edge - gaps[14]) // US_PER_DAY))
-    as_long = 0
-    for b in range(silence, GAP_BINS):
-        as_long += gaps[FIRST_BIN + b]
-    return as_long / n if statistic == 8 else float(as_long)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from features.gaps import DAY_MEASURES
 from features.histories import MEASURE_SCALES, NUMBER_SCALE
-from features.kernels import DAY_MEASURES
 from features.paths import step_scale
 from features.streams import NULL, Ints
 

@@ -10,10 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from features.expressions import Tag
-from features.kernels import DAY_MEASURES, MAX_FADE, SUM
+from features.gaps import DAY_MEASURES
+from features.kernels import MAX_FADE, MAX_GROWTH, SUM
 from features.measures import STANDARDS, Standards, measure_scale
 from features.paths import FEW_CONTACTS
 from features.streams import Contact, Ints
+
+Floats = npt.NDArray[np.float64]
+
+FIRST_DAY_MEASURE = -3
+"""What stands for the first of `DAY_MEASURES`; the others follow downwards."""
+LARGEST = 256
+"""Doublings up to which what is added to a decayed sum is weighed from the same day."""
 
 
 @dataclass
@@ -35,7 +43,7 @@ class StreamPlan:
             return -1 if name == "lines" else -2
         if name in DAY_MEASURES:
             self.paced = True
-            return -3 - DAY_MEASURES.index(name)
+            return FIRST_DAY_MEASURE - DAY_MEASURES.index(name)
         if name not in self.measures:
             self.measures.append(name)
         return self.measures.index(name)
@@ -71,10 +79,12 @@ class ContactClasses:
         self._sizes = [len(plan.slots), len(plan.fades), len(plan.tracks), 0, day_offset]
         self._sizes += [int(plan.paced), counted, len(plan.answers)]
         slots = [(t, i, plan.measure(m)) for (t, m), i in plan.slots.items()]
+        fades = [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()]
         self._wanted = (
             [s for s in slots if s[2] >= 0],
             [s for s in slots if s[2] < 0],
-            [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()],
+            [f for f in fades if f[2] > FIRST_DAY_MEASURE],
+            [f for f in fades if f[2] <= FIRST_DAY_MEASURE],
             [(t, i, 0) for t, i in plan.tracks.items()],
             [(t, i, plan.measure(m)) for (t, m), i in plan.answers.items()],
         )
@@ -112,7 +122,7 @@ class ContactClasses:
             classes = np.array([self._class_of(c) for c in contacts], np.int64)
         if not self._tables:
             self._tables = self._by_class()
-        adds, counts, fades, marks, replies, active, has, standards = self._tables
+        *entries, active, has, standards = self._tables
         dimensions = self.plan.dimensions
         codes = np.full((len(dimensions), len(contacts)), -1, np.int64)
         most = 0
@@ -128,7 +138,7 @@ class ContactClasses:
         sizes = np.array(self._sizes, np.int64)
         sizes[3] = max(most, 1)
         promised = np.take(standards, classes, axis=1) if self.standards is not None else standards
-        return (classes, adds, counts, fades, marks, replies, codes, active, sizes), promised
+        return (classes, *entries, codes, active, sizes), promised
 
     def _class_of(self, contact: Contact) -> int:
         place = self._of_contact.get(contact)
@@ -163,16 +173,13 @@ def entries_of(tags: frozenset[Tag], wanted: list[tuple[frozenset[Tag], int, int
     return np.array(mine, np.int64).reshape(-1, 2).T
 
 
-def joined(parts: list[Ints]) -> Ints:
-    """Return int64[3, …]: where each contact's entries begin, then (target, measure) of each entry."""
-    starts = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([part.shape[1] for part in parts], out=starts[1:])
-    n = int(starts[-1])
-    table = np.zeros((3, max(len(starts), n)), np.int64)
-    table[0, : len(starts)] = starts
-    if n:
-        table[1:, :n] = np.concatenate(parts, axis=1)
-    return table
+def joined(parts: list[Ints]) -> npt.NDArray[np.int32]:
+    """Return int32[]: where each contact's entries begin and the last ones end, then target, measure of each.
+
+    All in one and small, so that what a contact adds to is read from few lines of the cache.
+    """
+    places = np.cumsum([0, *(part.size for part in parts)]) + len(parts) + 1
+    return np.concatenate([places, *(part.T.ravel() for part in parts)], dtype=np.int32)
 
 
 def fact_tables(
@@ -204,10 +211,16 @@ def fact_tables(
     )
 
 
-def powers_of(half_lives: list[float]) -> tuple[npt.NDArray[np.float64], Ints]:
-    """Return 2^(-days / half-life) by half-life and days (0 at the last), and the half-life of each fade."""
-    different = sorted(set(half_lives))
-    days = np.arange(MAX_FADE, dtype=np.float64)
-    table = np.exp2(-days[None, :] / np.array(different, np.float64).reshape(-1, 1))
-    table[:, -1] = 0.0
-    return table, np.array([different.index(h) for h in half_lives], np.int64)
+def powers_of(half_lives: list[float]) -> tuple[Floats, Floats, Ints, Ints]:
+    """Return how sums fade and grow by half-life and days, how far they may grow, and each fade's half-life.
+
+    2^(-days / half-life), 0 at the last: float64[half-lives, MAX_FADE]; 2^(days / half-life) as far as it
+    is below `LARGEST`, and how many days that is: float64[half-lives, MAX_GROWTH], int64[half-lives].
+    """
+    different = np.array(sorted(set(half_lives)), np.float64)
+    powers = np.exp2(-np.arange(MAX_FADE, dtype=np.float64)[None, :] / different[:, None])
+    powers[:, -1] = 0.0
+    reach = np.minimum(LARGEST * different, MAX_GROWTH - 1).astype(np.int64)
+    days = np.minimum(np.arange(MAX_GROWTH)[None, :], reach[:, None])
+    growth = np.exp2(days / different[:, None])
+    return powers, growth, reach, np.searchsorted(different, half_lives)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from features.definition import Context, Feature, Words
 from features.expressions import ACTIVITY, Expr, above, coalesce, exp, larger, log, normal_sf, sqrt, where
-from features.kernels import LONG_GAPS
+from features.gaps import LONG_GAPS
 from features.population import decayed_exposure, decayed_gaps, decayed_repeats
 from features.vocabulary import slug
 from features.words import Phrase, kind_words

@@ -23,8 +23,8 @@ from features.expressions import (
     unknown,
     where,
 )
+from features.gaps import LONG_GAPS
 from features.histories import build_histories
-from features.kernels import LONG_GAPS
 from tests.literals import ANY, DAY, at, tags, typed
 from tests.oracle import Oracle
 
