@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from features.histories import Histories
 from training.bundle import CHURN, PRINCIPALITY, Bundle
-from training.model import Predictor
+from training.forest import Predictor
 from training.quarters import Standing, join, standing_of
 from training.reasons import Floats, Ints, Side, TopMoments, roll_up, top_moments
 

@@ -32,7 +32,8 @@ from tests.benchmarks.callers import ask, processor_seconds
 from tests.test_serving.servers import Server, bentoml, environment, free_port, running
 from tests.test_training.shop import AS_OF, DAY, START, bought, trained_shop
 from training.bundle import Bundle, draw_sample, load_bundle, save_bundle
-from training.model import Predictor, Recipe, fit_forest
+from training.forest import Predictor
+from training.model import Recipe, fit_forest
 from training.scoring import score
 
 TOUCHPOINTS, CUSTOMERS, ROUNDS = 50, 256, 300
