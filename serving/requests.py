@@ -101,7 +101,7 @@ def build_call(readings: Sequence[Reading]) -> Histories:
     tables = {name: _table(name, readings) for name in names}
     if "customers" not in tables:
         # so that the customers who have no row in any table are there too
-        tables["customers"] = pa.table({"customer_id": [_place(i) for i in range(len(readings))]})
+        tables["customers"] = pa.table({"customer_id": _places(len(readings))})
     return replace(build_histories(tables, compact=False), partial=True)
 
 

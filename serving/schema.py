@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
 
@@ -216,9 +217,16 @@ class Reader:
     def __init__(self, kind: type[Any], settings: ServingSettings) -> None:
         """Prepare to read bodies of a kind: ScoreRequest or ExplainRequest."""
         self._quick = msgspec.json.Decoder(_quick_request(kind))
-        self._whole: TypeAdapter[Any] = TypeAdapter(kind)
-        self._customer: TypeAdapter[Any] = TypeAdapter(Customer)
+        self._kind = kind
         self._settings = settings
+
+    @cached_property
+    def _whole(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self._kind)
+
+    @cached_property
+    def _customer(self) -> TypeAdapter[Any]:
+        return TypeAdapter(Customer)
 
     def read(self, body: bytes) -> Call:
         """Return what is asked.

@@ -7,12 +7,14 @@ pages stay behind it.
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
 import bentoml
 
 from features.errors import CorredorError
+from features.lean import start_lean
 from serving.guard import Guard, House
 from serving.keys import load_keys
 from serving.launch import QUIET
@@ -43,16 +45,11 @@ class CorredorService:
 
     def __init__(self) -> None:
         """Load, verify and warm the model; the worker answers when this is done."""
-        # imported here: the supervisor, which imports this module too, needs none of it
-        from serving.scorer import Scorer
-
-        settings, metrics = load_settings(), service_metrics()
-        keys = load_keys()
-        bundle = open_bundle(settings)
-        scorer = Scorer(bundle, settings)
-        scorer.warm()
-        metrics.model.labels(bundle.version).set(1)
-        _offices[:] = [Office(House(settings, keys, metrics), scorer)]
+        gc.disable()  # what comes to be here stays
+        try:
+            _offices[:] = [_open_office()]
+        finally:
+            gc.enable()
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -70,6 +67,20 @@ class CorredorService:
 
 _service: Any = CorredorService  # what the decorators make of the class
 _service.add_asgi_middleware(Guard, house=lambda: office().house)
+
+
+def _open_office() -> Office:
+    start_lean()
+    # imported here: the supervisor, which imports this module too, needs none of it
+    from serving.scorer import Scorer
+
+    settings, metrics = load_settings(), service_metrics()
+    keys = load_keys()
+    bundle = open_bundle(settings)
+    scorer = Scorer(bundle, settings)
+    scorer.warm()
+    metrics.model.labels(bundle.version).set(1)
+    return Office(House(settings, keys, metrics), scorer)
 
 
 def _forget_tracking() -> None:

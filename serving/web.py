@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,12 +28,16 @@ class Office:
 
     def __init__(self, house: House, scorer: Scorer) -> None:
         """Take over when the model is loaded."""
-        from serving.openapi import openapi_document
-
         self.house = house
         self.scorer = scorer
         self.thread = anyio.CapacityLimiter(1)
-        self.docs = json.dumps(openapi_document(house.settings, scorer.bundle.version)).encode()
+
+    @cached_property
+    def docs(self) -> bytes:
+        """The OpenAPI document, made when it is first asked for."""
+        from serving.openapi import openapi_document
+
+        return json.dumps(openapi_document(self.house.settings, self.scorer.bundle.version)).encode()
 
 
 def scoring_app(office: Callable[[], Office]) -> Router:

@@ -212,8 +212,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> Bundle:
 def load_bundle(folder: Path, *, verify: bool = True) -> Bundle:
     """Load a bundle after checking its seals.
 
-    With `verify`, which a bundle from outside needs once, it is opened in a child process first and
-    has to reproduce the scores stored with it: LightGBM may end the process that reads a bad file.
+    With `verify`, which a bundle from outside needs once, it is opened in a child process first, within
+    bounds of time and memory, and has to reproduce the scores stored with it.
 
     Raises:
         CorredorError: something is missing, changed, unreadable, of another format, or does not fit.

@@ -177,14 +177,38 @@ def _check_head(number: int, facts: dict[str, str], head: str) -> None:
 
 
 def _check(trees: Trees) -> None:
-    """Stop at what the arithmetic cannot do without: children after their parents, rows in all of them."""
+    """Stop at what the kernels, which look at no bounds, cannot do without.
+
+    As many values as nodes and leaves; features that a row has; in each tree a way to every node and
+    leaf, and one only, with children after their parents; rows in all of them.
+    """
+    sizes = np.diff(trees.node_start)
+    n_nodes = int(sizes.sum())
+    of_nodes = (trees.feature, trees.threshold, trees.kind, trees.left, trees.right, trees.node_rows)
+    of_leaves = (trees.leaf_value, trees.leaf_rows)
+    if (sizes < 0).any() or {len(values) for values in of_nodes} != {n_nodes}:
+        raise CorredorError(f"not all of its {n_nodes} nodes are there: {_DAMAGED}")
+    if {len(values) for values in of_leaves} != {n_nodes + trees.n_trees}:
+        raise CorredorError(f"not all of its {n_nodes + trees.n_trees} leaves are there: {_DAMAGED}")
     if not (trees.node_rows > 0).all() or not (trees.leaf_rows > 0).all():
         none = int((trees.node_rows <= 0).sum() + (trees.leaf_rows <= 0).sum())
         raise CorredorError(f"{none} nodes or leaves say no rows of training. Train the model again.")
-    own = np.arange(len(trees.feature)) - np.repeat(trees.node_start[:-1], np.diff(trees.node_start))
+    if not ((trees.feature >= 0) & (trees.feature < trees.n_features)).all():
+        raise CorredorError(f"a node asks for none of its {trees.n_features} features: {_DAMAGED}")
+    first = np.repeat(trees.node_start[:-1], sizes)
+    own, last = np.arange(n_nodes) - first, np.repeat(sizes, sizes)
+    reached = np.zeros(2 * n_nodes + trees.n_trees, np.int64)  # a tree's nodes, then its leaves
+    begin = 2 * first + np.repeat(np.arange(trees.n_trees), sizes)
+    reached[2 * trees.node_start[:-1] + np.arange(trees.n_trees)] = 1  # where every row begins
     for child in (trees.left, trees.right):
-        if not ((child < 0) | (child > own)).all():
-            raise CorredorError("a node comes after its child: the model text is damaged.")
+        if not (((child > own) & (child < last)) | ((child < 0) & (~child <= last))).all():
+            raise CorredorError(f"a node comes after its child, or leads out of its tree: {_DAMAGED}")
+        np.add.at(reached, begin + np.where(child < 0, last + ~child, child), 1)
+    if not (reached == 1).all():
+        raise CorredorError(f"a node or leaf is not the child of one node: {_DAMAGED}")
+
+
+_DAMAGED = "the model text is damaged. Fetch it again, or train."
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

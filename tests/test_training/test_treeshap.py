@@ -287,7 +287,14 @@ def test_what_is_no_boosted_tree_of_one_score_is_refused():
         (averaged.model_to_string(), "random forest"),
         (linear.model_to_string(), "linear model"),
         (STUMP.replace("internal_count=100 50", "internal_count=100 0"), "no rows"),
-        (STUMP.replace("right_child=1 -3", "right_child=0 -3"), "damaged"),
+        (STUMP.replace("right_child=1 -3", "right_child=0 -3"), "comes after its child"),
+        (STUMP.replace("right_child=1 -3", "right_child=2 -3"), "leads out of its tree"),
+        (STUMP.replace("right_child=1 -3", "right_child=1 -4"), "leads out of its tree"),
+        (STUMP.replace("right_child=1 -3", "right_child=1 -2"), "not the child of one node"),
+        (STUMP.replace("left_child=-1 -2", "left_child=1 -2"), "not the child of one node"),
+        (STUMP.replace("split_feature=0 1", "split_feature=0 2"), "none of its 2 features"),
+        (STUMP.replace("split_feature=0 1", "split_feature=0"), "not all of its 2 nodes"),
+        (STUMP.replace("leaf_value=-1 0 2", "leaf_value=-1 0"), "not all of its 3 leaves"),
     ):
         with pytest.raises(CorredorError, match=why):
             TreeShap([text])
