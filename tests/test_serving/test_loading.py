@@ -28,12 +28,12 @@ HEAVY = {
 TELL = "import sys; print('\\n' + '\\n'.join(sys.modules))"
 OPENS = f"import sys; from training.opening import main; assert main() == 0; {TELL}"
 ANSWERS = f"""
-import sys
-from serving.service import CorredorService, office
+import asyncio, sys
+from serving.service import CorredorService, house
 CorredorService()
 for body in sys.argv[1:]:
-    assert office().scorer.score(body.encode()).scored
-    assert office().scorer.explain(body.encode()).scored
+    for path in ("/score", "/explain"):
+        assert b"churn_probability" in asyncio.run(house().desk(path, body.encode())).body
 {TELL}
 """
 
