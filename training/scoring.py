@@ -225,9 +225,9 @@ def _warnings(
     for element in np.flatnonzero(contacts < SHORT_HISTORY).tolist():
         found[element] = ("short_history" if contacts[element] else "no_history",)
     seen, place = bundle.fitted.context.vocabulary.facts, stream.fields.index("kind")
-    new = {c: str(contact[place]) for c, contact in enumerate(stream.contacts) if contact[place] not in seen}
-    if not new:
+    if {contact[place] for contact in stream.contacts} <= seen.keys():
         return found, ()
+    new = {c: str(contact[place]) for c, contact in enumerate(stream.contacts) if contact[place] not in seen}
     is_new = np.zeros(len(stream.contacts), bool)
     is_new[list(new)] = True
     strange = is_new[stream.contact] & known
@@ -237,5 +237,7 @@ def _warnings(
 
 
 def _per_customer(mask: npt.NDArray[np.bool_], offsets: Ints) -> Ints:
+    if len(offsets) == 2:
+        return np.array([np.count_nonzero(mask)])
     before = np.concatenate([[0], np.cumsum(mask)])
     return before[offsets[1:]] - before[offsets[:-1]]  # type: ignore[no-any-return]
