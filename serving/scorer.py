@@ -71,8 +71,8 @@ class Scorer:
     def warm(self) -> None:
         """Go once through all that a request goes through, then settle the memory.
 
-        The first use of a compiled kernel loads it; and what stands in memory now stays, so the
-        garbage collector need not look at it again and again.
+        The first use of a compiled kernel loads it; and what stands in memory now stays, so the garbage
+        collector need not look at it, now or again and again.
         """
         kinds = self.bundle.fitted.context.vocabulary.kinds or ("purchase",)
         first = {"occurred_at": "2001-01-01T10:00:00Z", "kind": kinds[0], "amount": 1.0, "item": "a"}
@@ -88,7 +88,6 @@ class Scorer:
             body = json.dumps({"customers": customers[: self._most_customers]}).encode()
             self.score(body)
             self.explain(body)
-        gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 10, 10)
 

@@ -17,7 +17,9 @@ from training.shap_tables import MOST_BITS, Tables
 from training.trees import LEFT_IF_LESS_OR_UNKNOWN, Trees
 
 NODES = 7
-PATTERNS = 1 << NODES
+PATTERNS = np.uint32(1 << NODES)
+FEW = np.iinfo(np.uint16).max
+"""Trees, groups, columns and twice the features are numbered in 16 bits: what is smaller is sooner there."""
 
 
 class NarrowTrees(NamedTuple):
@@ -29,8 +31,8 @@ class NarrowTrees(NamedTuple):
     what is unknown is below all numbers; behind both, for questions that there are not, is nothing known."""
     limit: npt.NDArray[Any]
     """The value goes left that is not above it; in the type of the values."""
-    shape: npt.NDArray[np.uint32]
-    """Where each tree's list begins in `leaf_of`."""
+    shape: npt.NDArray[np.uint16]
+    """Of each tree: which it has."""
     leaf_of: npt.NDArray[np.uint8]
     """Of each shape and pattern: the leaf."""
     leaf_start: npt.NDArray[np.uint32]
@@ -40,19 +42,19 @@ class NarrowTrees(NamedTuple):
 class NarrowTables(NamedTuple):
     """Tables as they are looked up: by group, then by entry, which is a column of a group."""
 
-    tree: npt.NDArray[np.uint32]
+    tree: npt.NDArray[np.uint16]
     """Of each group."""
-    keys: npt.NDArray[np.uint32]
-    """Where each group's list begins in `key_of`."""
+    kind: npt.NDArray[np.uint16]
+    """Of each group: on which decisions it hangs."""
     key_of: npt.NDArray[np.uint8]
     """Of each kind of group and pattern of its tree: the group's own pattern."""
     place: npt.NDArray[np.uint32]
     """Of each group: where its table begins in `values`, less its first entry; tables have more than that."""
-    width: npt.NDArray[np.uint32]
+    width: npt.NDArray[np.uint8]
     """Columns of each group."""
-    group: npt.NDArray[np.uint32]
+    group: npt.NDArray[np.uint16]
     """Of each entry."""
-    column: npt.NDArray[np.uint32]
+    column: npt.NDArray[np.uint16]
     """Of each entry."""
     values: npt.NDArray[Any]
 
@@ -63,7 +65,7 @@ def narrow_trees(trees: Trees, threshold: npt.NDArray[Any]) -> NarrowTrees | Non
     They fit if they are small, and ask only whether a plain number is above a threshold.
     """
     sizes = np.diff(trees.node_start)
-    if sizes.max(initial=0) > NODES or 2 * trees.n_features >= np.iinfo(np.uint16).max:
+    if sizes.max(initial=0) > NODES or max(trees.n_trees, 2 * trees.n_features) >= FEW:
         return None
     if (trees.kind > LEFT_IF_LESS_OR_UNKNOWN).any() or np.isnan(threshold).any():
         return None
@@ -87,7 +89,7 @@ def narrow_trees(trees: Trees, threshold: npt.NDArray[Any]) -> NarrowTrees | Non
         booster_end=trees.booster_end,
         slot=slot,
         limit=limit,
-        shape=(PATTERNS * shape).astype(np.uint32),
+        shape=shape.astype(np.uint16),
         leaf_of=(~node).astype(np.uint8).ravel(),
         leaf_start=(trees.node_start[:-1] + np.arange(n)).astype(np.uint32),
         leaf_value=trees.leaf_value,
@@ -95,8 +97,9 @@ def narrow_trees(trees: Trees, threshold: npt.NDArray[Any]) -> NarrowTrees | Non
 
 
 def narrow_tables(tables: Tables) -> NarrowTables | None:
-    """Return the tables of narrow trees; None where some leaves are walked."""
-    if tables.n_walks or tables.values.size > np.iinfo(np.uint32).max:
+    """Return the tables of narrow trees; None where some leaves are walked, or where there are too many."""
+    most = max(len(tables.table_start), len(tables.group_start), int(tables.column.max(initial=0)))
+    if tables.n_walks or most >= FEW or tables.values.size > np.iinfo(np.uint32).max:
         return None
     groups, bits = len(tables.table_start), np.diff(tables.bit_start)
     asked, wanted = np.zeros((groups, MOST_BITS), np.uint8), np.ones((groups, MOST_BITS), np.uint8)
@@ -107,13 +110,13 @@ def narrow_tables(tables: Tables) -> NarrowTables | None:
     held = (went & kinds[:, None, :MOST_BITS]) == kinds[:, None, MOST_BITS:]
     width = np.diff(tables.column_start)
     return NarrowTables(
-        tree=np.repeat(np.arange(len(tables.group_start) - 1), np.diff(tables.group_start)).astype(np.uint32),
-        keys=(PATTERNS * kind).astype(np.uint32),
+        tree=np.repeat(np.arange(len(tables.group_start) - 1), np.diff(tables.group_start)).astype(np.uint16),
+        kind=kind.astype(np.uint16),
         key_of=(held @ (1 << np.arange(MOST_BITS))).astype(np.uint8).ravel(),
         place=(tables.table_start - tables.column_start[:-1]).astype(np.uint32),
-        width=width.astype(np.uint32),
-        group=np.repeat(np.arange(groups), width).astype(np.uint32),
-        column=tables.column.astype(np.uint32),
+        width=width.astype(np.uint8),
+        group=np.repeat(np.arange(groups), width).astype(np.uint16),
+        column=tables.column.astype(np.uint16),
         values=tables.values,
     )
 
@@ -152,7 +155,7 @@ def explain_narrow(X: Any, trees: Any, tables: Any, explains: bool, score: Any, 
                 for k in range(NODES):
                     pattern |= np.uint32(twice[slot[at + k]] <= limit[at + k]) << np.uint32(k)
                 went[tree] = pattern
-                one += leaf_value[leaf_start[tree] + leaf_of[shape[tree] + pattern]]
+                one += leaf_value[leaf_start[tree] + leaf_of[PATTERNS * shape[tree] + pattern]]
                 tree += 1
             total += one
         score[row] = total
@@ -163,10 +166,10 @@ def explain_narrow(X: Any, trees: Any, tables: Any, explains: bool, score: Any, 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _look_up(went: Any, tables: Any, sums: Any) -> None:
     """Write the sums of the entries by column, for the patterns of the trees."""
-    tree, keys, key_of, place, width, group, column, values = tables
+    tree, kind, key_of, place, width, group, column, values = tables
     sums[:] = 0.0
     begin = np.empty(tree.size, np.uint32)
     for g in range(tree.size):
-        begin[g] = place[g] + key_of[keys[g] + went[tree[g]]] * width[g]
+        begin[g] = place[g] + key_of[PATTERNS * kind[g] + went[tree[g]]] * width[g]
     for e in range(column.size):
         sums[column[e]] += values[begin[group[e]] + np.uint32(e)]
