@@ -193,6 +193,8 @@ def _score_rows(
 
 
 def _explained_together(parts: list[Explained]) -> Explained:
+    if len(parts) == 1:
+        return parts[0]
     top = TopMoments(
         *(_joined([getattr(p.top, name) for p in parts]) for name in TopMoments.__dataclass_fields__)
     )
