@@ -150,10 +150,9 @@ class Guard:
         self.inside += 1
         try:
             body = await _body(fields, receive, house.settings)
-            page = await house.desk(path, body)
+            await answer.give(await house.desk(path, body))
         finally:
             self.inside -= 1
-        await answer.give(page)
 
 
 class _Gone(Exception):
