@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import betaln, gammaln
 
 Floats = npt.NDArray[np.float64]
 PULL = 1e-3
@@ -49,6 +47,9 @@ def fit_bgnbd(x: Floats, t: Floats, age: Floats) -> BgNbd:
 
     A slight pull of the logarithms to 0 keeps parameters that the data do not tell from running away.
     """
+    # imported here: the service, which fits nothing, need not load it
+    from scipy.optimize import minimize
+
     x, t, age = np.maximum(x, 0.0), np.maximum(t, 0.0), np.maximum(age, 1e-3)
 
     def loss(logs: Floats) -> float:
@@ -60,6 +61,8 @@ def fit_bgnbd(x: Floats, t: Floats, age: Floats) -> BgNbd:
 
 
 def _log_likelihood(parameters: Floats, x: Floats, t: Floats, age: Floats) -> float:
+    from scipy.special import betaln, gammaln
+
     r, alpha, a, b = parameters
     head = gammaln(r + x) - gammaln(r) + r * np.log(alpha) - betaln(a, b)
     alive = betaln(a, b + x) - (r + x) * np.log(alpha + age)

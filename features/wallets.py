@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.optimize import minimize
-from scipy.special import betaln
 
 from features.clock import US_PER_DAY
 from features.streams import Stream, build_stream, empty_stream, scaled
@@ -295,6 +293,9 @@ def fit_shares(given: Floats, answers: Floats) -> tuple[float, float]:
     if len(n) < LEAST_CUSTOMERS:
         return NOT_FITTED
     centre = float(np.clip(x.sum() / n.sum(), 1e-3, 1 - 1e-3))
+    # imported here: the service, which fits nothing, need not load them
+    from scipy.optimize import minimize
+    from scipy.special import betaln
 
     def loss(parameters: Floats) -> float:
         mean, weight = 1 / (1 + np.exp(-parameters[0])), np.exp(parameters[1])

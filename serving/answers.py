@@ -17,7 +17,7 @@ from serving.two_way import told_two_way
 from training.bundle import CHURN, Bundle
 from training.evidence import Evidence, leave_out
 from training.scoring import BANDS, Scores
-from training.telling import evidence_kinds, say_reasons, tell_evidence
+from training.telling import evidence_kinds, say_evidence, say_reasons
 
 MAX_NAMES = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -154,7 +154,7 @@ def _evidence(bundle: Bundle, evidence: Evidence, as_of: int, language: Language
         "wait_minutes": evidence.wait_minutes,
         "contribution": evidence.change,
         "risk_without": evidence.risk_without,
-        "sentence": getattr(tell_evidence(bundle, evidence, as_of), language),
+        "sentence": say_evidence(bundle, evidence, as_of, language),
     }
 
 

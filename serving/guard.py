@@ -1,7 +1,8 @@
 """The door of the service: who may come in, with what, how large, how long; and what they are told.
 
-Everything that BentoML would answer by itself and we do not want answered stays outside: only the
-paths named here exist. A refusal is a problem document without a value of the request in it.
+Only the paths named here exist. Ours are answered at the door by the desk: BentoML's router and what
+stands before it would take as long as a tenth of a request. Its health is passed on to it, and all else
+that it would answer stays outside. A refusal is a problem document without a value of the request in it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving.keys import Keys
 from serving.metrics import ServiceMetrics
@@ -38,10 +39,10 @@ log = logging.getLogger("corredor.service")
 
 @dataclass(frozen=True)
 class Door:
-    """A path that exists: its method, and whether it is open to everybody."""
+    """A path that exists: its method, and whether it is BentoML's own and open to everybody."""
 
     method: str
-    open: bool = False
+    health: bool = False
 
 
 DOORS = {
@@ -49,9 +50,20 @@ DOORS = {
     "/explain": Door("POST"),
     "/docs.json": Door("GET"),
     "/metrics": Door("GET"),
-    "/livez": Door("GET", open=True),
-    "/readyz": Door("GET", open=True),
+    "/livez": Door("GET", health=True),
+    "/readyz": Door("GET", health=True),
 }
+
+
+class Page(NamedTuple):
+    """What the desk answers."""
+
+    body: bytes
+    media_type: bytes = b"application/json"
+
+
+Desk = Callable[[str, bytes], Awaitable[Page]]
+"""Answers one of our paths and the body that was sent to it."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +73,14 @@ class House:
     settings: ServingSettings
     keys: Keys
     metrics: ServiceMetrics
+    desk: Desk
 
 
 class Guard:
-    """ASGI middleware: admits a request to the service, or refuses it."""
+    """ASGI middleware: admits a request to the desk, or refuses it."""
 
     def __init__(self, app: Asgi, house: Callable[[], House]) -> None:
-        """Stand before an application; `house` is asked at each request, as it comes after the guard."""
+        """Stand before BentoML; `house` is asked at each request, as it comes after the guard."""
         self.app = app
         self.house = house
         self.inside = 0
@@ -101,31 +114,33 @@ class Guard:
             house.metrics.answered(path, answer.status, time.perf_counter() - began)
 
     async def _serve(self, house: House, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        door = DOORS.get(scope["path"])
+        path, method, fields = scope["path"], scope["method"], _fields(scope)
+        door = DOORS.get(path)
         if door is None:
             raise Problem(
-                HTTPStatus.NOT_FOUND, "There is nothing here. See /docs.json.", headers=_close_if_body(scope)
+                HTTPStatus.NOT_FOUND, "There is nothing here. See /docs.json.", headers=_close_if_body(fields)
             )
-        method = scope["method"]
         if method != door.method and not (method == "HEAD" and door.method == "GET"):
             raise Problem(
                 HTTPStatus.METHOD_NOT_ALLOWED,
                 f"This path takes {door.method}.",
                 headers={
                     "Allow": door.method if door.method == "POST" else "GET, HEAD",
-                    **_close_if_body(scope),
+                    **_close_if_body(fields),
                 },
             )
-        opened = door.open or (house.settings.open_metrics and scope["path"] == "/metrics")
-        if not opened and not house.keys.admit(_credentials(scope)):
+        if door.health:
+            return await self.app(scope, receive, answer)
+        opened = path == "/metrics" and house.settings.open_metrics
+        if not opened and not house.keys.admit(_credentials(fields)):
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
                 "A valid API key is needed: `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
-                headers={"WWW-Authenticate": 'Bearer realm="corredor"', **_close_if_body(scope)},
+                headers={"WWW-Authenticate": 'Bearer realm="corredor"', **_close_if_body(fields)},
             )
         if door.method == "GET":
-            return await self.app(scope, receive, answer)
-        _check_json(scope)
+            return await answer.give(await house.desk(path, b""))
+        _check_json(fields)
         if self.inside >= house.settings.max_waiting:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -134,8 +149,8 @@ class Guard:
             )
         self.inside += 1
         try:
-            body = await _body(scope, receive, house.settings)
-            await self.app(scope, _replay(body, receive), answer)
+            body = await _body(fields, receive, house.settings)
+            await answer.give(await house.desk(path, body))
         finally:
             self.inside -= 1
 
@@ -149,7 +164,7 @@ class _Unfinished(Exception):
 
 
 class _Answer:
-    """The way out: notes the status, and adds the headers that every answer has."""
+    """The way out: notes the status, and adds the fields that every answer has."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -160,6 +175,13 @@ class _Answer:
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), NO_STORE, NO_SNIFF]
         await self._send(message)
+
+    async def give(self, page: Page) -> None:
+        self.status = 200
+        length = str(len(page.body)).encode()
+        fields = [(b"content-type", page.media_type), (b"content-length", length), NO_STORE, NO_SNIFF]
+        await self._send({"type": "http.response.start", "status": 200, "headers": fields})
+        await self._send({"type": "http.response.body", "body": page.body})
 
     async def refuse(self, problem: Problem) -> None:
         body = problem.body()
@@ -176,13 +198,20 @@ def where(error: BaseException, *, frames: int = 4) -> str:
     return f"{type(error).__name__} at {at or os.devnull}"
 
 
-def _headers(scope: Scope, name: bytes) -> list[bytes]:
-    return [value for key, value in scope["headers"] if key == name]
+Fields = dict[bytes, list[bytes]]
+"""The header: the values of each field, by its name in small letters."""
 
 
-def _credentials(scope: Scope) -> bytes:
+def _fields(scope: Scope) -> Fields:
+    found: Fields = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _credentials(fields: Fields) -> bytes:
     """Return the one key presented, or nothing: two that differ could be read differently by a proxy."""
-    bearer, plain = _headers(scope, b"authorization"), _headers(scope, b"x-api-key")
+    bearer, plain = fields.get(b"authorization", []), fields.get(b"x-api-key", [])
     if len(bearer) + len(plain) != 1:
         return b""
     if plain:
@@ -191,14 +220,16 @@ def _credentials(scope: Scope) -> bytes:
     return key.strip() if scheme.lower() == b"bearer" else b""
 
 
-def _check_json(scope: Scope) -> None:
-    kinds = _headers(scope, b"content-type")
+def _check_json(fields: Fields) -> None:
+    kinds = fields.get(b"content-type", [])
+    encodings = fields.get(b"content-encoding", [])
+    if not encodings and len(kinds) == 1 and kinds[0] == b"application/json":
+        return
     kind, _, parameters = (kinds[0] if len(kinds) == 1 else b"").partition(b";")
     charset = parameters.strip().lower().replace(b'"', b"")
-    encodings: Iterable[bytes] = (e.strip().lower() for e in _headers(scope, b"content-encoding"))
     if kind.strip().lower() != b"application/json" or charset not in (b"", b"charset=utf-8"):
         detail = "Send JSON in UTF-8: `Content-Type: application/json`."
-    elif any(e not in (b"", b"identity") for e in encodings):
+    elif any(e.strip().lower() not in (b"", b"identity") for e in encodings):
         detail = "Send the body uncompressed."
     else:
         return
@@ -209,17 +240,12 @@ def _check_json(scope: Scope) -> None:
     )
 
 
-async def _body(scope: Scope, receive: Receive, settings: ServingSettings) -> bytes:
-    """Return the whole body; its size and the time it takes are bounded, whatever its headers say."""
+async def _body(fields: Fields, receive: Receive, settings: ServingSettings) -> bytes:
+    """Return the whole body; its size and the time it takes are bounded, whatever its header says."""
     limit = settings.max_body_bytes
-    too_large = Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The body is larger than {limit} bytes. Send fewer customers at a time.",
-        headers=CLOSE,
-    )
-    length = _headers(scope, b"content-length")
+    length = fields.get(b"content-length")
     if length and int(length[0]) > limit:  # the server has checked that it is a number
-        raise too_large
+        raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
     try:
@@ -231,7 +257,7 @@ async def _body(scope: Scope, receive: Receive, settings: ServingSettings) -> by
                 part = message.get("body", b"")
                 size += len(part)
                 if size > limit:
-                    raise too_large
+                    raise _too_large(limit)
                 parts.append(part)
                 if not message.get("more_body"):
                     return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -243,29 +269,23 @@ async def _body(scope: Scope, receive: Receive, settings: ServingSettings) -> by
         ) from None
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body that has been read already."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
+def _too_large(limit: int) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"The body is larger than {limit} bytes. Send fewer customers at a time.",
+        headers=CLOSE,
+    )
 
 
-def _close_if_body(scope: Scope) -> dict[str, str]:
-    """Return the header that ends a connection whose body nobody is going to read."""
-    length = _headers(scope, b"content-length")
-    unread = _headers(scope, b"transfer-encoding") or (length and length[0] != b"0")
+def _close_if_body(fields: Fields) -> dict[str, str]:
+    """Return the field that ends a connection whose body nobody is going to read."""
+    length = fields.get(b"content-length")
+    unread = fields.get(b"transfer-encoding") or (length and length[0] != b"0")
     return CLOSE if unread else {}
 
 
 def _expects(scope: Scope) -> bool:
-    return bool(_headers(scope, b"expect"))
+    return b"expect" in _fields(scope)
 
 
 async def _drain(receive: Receive) -> None:

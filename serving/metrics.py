@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -20,11 +20,16 @@ class ServiceMetrics:
     scored: Any
     refused: Any
     model: Any
+    _counted: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count an answer; status 0 is a caller who went away."""
-        self.requests.labels(path, str(status)).inc()
-        self.seconds.labels(path).observe(seconds)
+        """Count an answer to one of the known paths; status 0 is a caller who went away."""
+        counted = self._counted.get((path, status))
+        if counted is None:
+            counted = self.requests.labels(path, str(status)), self.seconds.labels(path)
+            self._counted[path, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def told(self, scored: int, refused: Iterable[str]) -> None:
         """Count the customers of an answer: those scored, and the code of each who was not."""

@@ -101,7 +101,7 @@ def build_call(readings: Sequence[Reading]) -> Histories:
     tables = {name: _table(name, readings) for name in names}
     if "customers" not in tables:
         # so that the customers who have no row in any table are there too
-        tables["customers"] = pa.table({"customer_id": [_place(i) for i in range(len(readings))]})
+        tables["customers"] = pa.table({"customer_id": _places(len(readings))})
     return replace(build_histories(tables, compact=False), partial=True)
 
 
@@ -153,12 +153,11 @@ def _check_countable(
     largest = LARGEST / (MEASURE_SCALES[name] if table == "touchpoints" else NUMBER_SCALE)
     if column.low is not None and column.high is not None and -largest < column.low <= column.high < largest:
         return  # held already
-    if not (np.abs(np.array(values, np.float64)) >= largest).any():
-        return
-    for i, value in enumerate(values):
-        if value is not None and not -largest < value < largest:
-            message = f"Input should be within ±{largest:g}"
-            errors.append(FieldError(f"{table}[{i}].{name}", "out_of_range", message))
+    errors += [
+        FieldError(f"{table}[{i}].{name}", "out_of_range", f"Input should be within ±{largest:g}")
+        for i, value in enumerate(values)
+        if value is not None and not -largest < value < largest
+    ]
 
 
 def _check_rows(
@@ -273,11 +272,12 @@ def _touchpoints(readings: Sequence[Reading]) -> Stream:
         return values
 
     contact, contacts = _contacts(
-        [_flag_texts(joined(f)) if f == "direct" else joined(f) for f in TOUCHPOINT_FIELDS]
+        [_flag_texts(joined(f)) if f == "direct" and f in present else joined(f) for f in TOUCHPOINT_FIELDS]
     )
+    one = len(readings) == 1
     return build_stream(
         TOUCHPOINT_FIELDS,
-        np.repeat(np.arange(len(readings)), counts),
+        np.zeros(counts[0], np.int64) if one else np.repeat(np.arange(len(readings)), counts),
         len(readings),
         np.array(joined("occurred_at"), np.int64),
         contact,
@@ -298,13 +298,13 @@ def _touchpoints(readings: Sequence[Reading]) -> Stream:
 def _contacts(columns: Sequence[Sequence[str | None]]) -> tuple[Ints, tuple[Contact, ...]]:
     """Number the distinct contacts in the order of their content, nulls first."""
     rows: list[Contact] = list(zip(*columns, strict=True))
-    # no text of a contact is empty, so the empty one stands for null and comes before all others
-    orderly = [[part or "" for part in column] if None in column else column for column in columns]
-    keys = list(zip(*orderly, strict=True))
-    of_key = dict(zip(keys, rows, strict=True))
-    ordered = sorted(of_key)
-    number = {key: i for i, key in enumerate(ordered)}
-    return np.array([number[key] for key in keys], np.int64), tuple([of_key[key] for key in ordered])
+    distinct = set(rows)
+    try:
+        ordered = sorted(distinct)
+    except TypeError:  # a null beside a text: no text of a contact is empty, so the empty one stands for null
+        ordered = sorted(distinct, key=lambda contact: [part or "" for part in contact])
+    number = dict(zip(ordered, range(len(ordered)), strict=True))
+    return np.array([number[row] for row in rows], np.int64), tuple(ordered)
 
 
 def _flag_texts(flags: Iterable[bool | None]) -> list[str | None]:

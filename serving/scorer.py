@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -70,8 +71,8 @@ class Scorer:
     def warm(self) -> None:
         """Go once through all that a request goes through, then settle the memory.
 
-        The first use of a compiled kernel loads it; and what stands in memory now stays, so the
-        garbage collector need not look at it again and again.
+        The first use of a compiled kernel loads it; and what stands in memory now stays, so the garbage
+        collector need not look at it, now or again and again.
         """
         kinds = self.bundle.fitted.context.vocabulary.kinds or ("purchase",)
         first = {"occurred_at": "2001-01-01T10:00:00Z", "kind": kinds[0], "amount": 1.0, "item": "a"}
@@ -87,7 +88,6 @@ class Scorer:
             body = json.dumps({"customers": customers[: self._most_customers]}).encode()
             self.score(body)
             self.explain(body)
-        gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 10, 10)
 
@@ -125,24 +125,23 @@ class Scorer:
         self, readings: Sequence[Reading], call: Call, reasons: int, full: bool
     ) -> list[dict[str, Any]]:
         histories = build_call(readings)
-        moments = np.array([reading.as_of for reading in readings], np.int64)
+        moments = [reading.as_of for reading in readings]
         answers: list[dict[str, Any]] = [{}] * len(readings)
         config = self.bundle.config
         asked = joins(self.bundle, config)
         explain = BOTH_QUESTIONS if asked else {CHURN: BOTH_QUESTIONS[CHURN]}
         told = Told(call.language or config.project.language, call.evidence, full)
-        for as_of in dict.fromkeys(moments.tolist()):
-            chosen = np.flatnonzero(moments == as_of)
+        for as_of in dict.fromkeys(moments):
+            chosen = [place for place, moment in enumerate(moments) if moment == as_of]
             everyone = len(chosen) == len(readings)
-            scores = score(
-                self.bundle, histories, as_of, None if everyone else chosen, reasons=reasons, explain=explain
-            )
+            some = None if everyone else np.array(chosen)
+            scores = score(self.bundle, histories, as_of, some, reasons=reasons, explain=explain)
             _check_finite(scores)
             today: list[int | None] = [None] * len(chosen)
             if asked:
-                some = histories if everyone else histories.select(chosen)
-                today = principal_today(self.bundle, some, config, as_of).tolist()
-            for element, customer in enumerate(chosen.tolist()):
+                theirs = histories if everyone else histories.select(chosen)
+                today = principal_today(self.bundle, theirs, config, as_of).tolist()
+            for element, customer in enumerate(chosen):
                 answers[customer] = scored_customer(
                     self.bundle, histories, scores, element, readings[customer], told, today[element]
                 )
@@ -151,9 +150,8 @@ class Scorer:
 
 def _check_finite(scores: Scores) -> None:
     """Refuse to tell a score that is no number: written as JSON it would be null."""
-    for raw in scores.raw_scores.values():
-        if not np.isfinite(raw).all():
-            raise ValueError("a score is not a number")
+    if not all(math.isfinite(score) for raw in scores.raw_scores.values() for score in raw.tolist()):
+        raise ValueError("a score is not a number")
 
 
 def _inside(place: int, errors: Sequence[FieldError]) -> list[FieldError]:

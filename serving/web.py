@@ -1,69 +1,56 @@
-"""The paths of the service, behind the guard."""
+"""The desk of the service: what answers at its paths, behind the guard."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, Router
 
-from serving.guard import House
-from serving.metrics import exposition
+from serving.guard import Page
+from serving.metrics import ServiceMetrics, exposition
+from serving.settings import ServingSettings
 
 if TYPE_CHECKING:
-    from serving.scorer import Answer, Scorer
+    from serving.scorer import Scorer
 
 LARGE_BODY = 24 * 1024
 """Bodies from this size on are scored in a thread, so that others are answered meanwhile."""
 
 
 class Office:
-    """What stands behind the paths once a worker has started."""
+    """Who sits at the desk once a worker has started."""
 
-    def __init__(self, house: House, scorer: Scorer) -> None:
+    def __init__(self, settings: ServingSettings, metrics: ServiceMetrics, scorer: Scorer) -> None:
         """Take over when the model is loaded."""
+        self.scorer = scorer
+        self._settings, self._metrics = settings, metrics
+        self._thread = anyio.CapacityLimiter(1)
+
+    async def answer(self, path: str, body: bytes) -> Page:
+        """Return the page of a path.
+
+        Raises:
+            Problem: the body is not a request, or none of its customers can be scored.
+        """
+        if path == "/docs.json":
+            return Page(self._docs)
+        if path == "/metrics":
+            text, media_type = await anyio.to_thread.run_sync(exposition)
+            return Page(text, media_type.encode("ascii"))
+        answer_to = self.scorer.score if path == "/score" else self.scorer.explain
+        if len(body) < LARGE_BODY and path == "/score":
+            answer = answer_to(body)
+        else:
+            answer = await anyio.to_thread.run_sync(answer_to, body, limiter=self._thread)
+        self._metrics.told(answer.scored, answer.refused)
+        return Page(answer.body)
+
+    @cached_property
+    def _docs(self) -> bytes:
+        """The OpenAPI document, made when it is first asked for."""
         from serving.openapi import openapi_document
 
-        self.house = house
-        self.scorer = scorer
-        self.thread = anyio.CapacityLimiter(1)
-        self.docs = json.dumps(openapi_document(house.settings, scorer.bundle.version)).encode()
-
-
-def scoring_app(office: Callable[[], Office]) -> Router:
-    """Return the application; `office` is asked at each request, as the model is loaded later."""
-    return Router(
-        [
-            Route("/score", partial(_ask, office, "score"), methods=["POST"]),
-            Route("/explain", partial(_ask, office, "explain"), methods=["POST"]),
-            Route("/docs.json", partial(_docs, office), methods=["GET"]),
-            Route("/metrics", _metrics, methods=["GET"]),
-        ]
-    )
-
-
-async def _ask(office: Callable[[], Office], question: str, request: Request) -> Response:
-    body = await request.body()
-    here = office()
-    answer_to: Callable[[bytes], Answer] = getattr(here.scorer, question)
-    if len(body) < LARGE_BODY and question == "score":
-        answer = answer_to(body)
-    else:
-        answer = await anyio.to_thread.run_sync(answer_to, body, limiter=here.thread)
-    here.house.metrics.told(answer.scored, answer.refused)
-    return Response(answer.body, media_type="application/json")
-
-
-async def _docs(office: Callable[[], Office], request: Request) -> Response:
-    return Response(office().docs, media_type="application/json")
-
-
-async def _metrics(request: Request) -> Response:
-    text, media_type = await anyio.to_thread.run_sync(exposition)
-    return Response(text, headers={"Content-Type": media_type})
+        return json.dumps(openapi_document(self._settings, self.scorer.bundle.version)).encode()

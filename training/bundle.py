@@ -23,7 +23,7 @@ from features.holding import ranks
 from features.signals import Signal, signals
 from training.calibration import Calibrator
 from training.config import Config
-from training.model import Forest, Predictor
+from training.forest import Forest, Predictor
 from training.opening import check_opens
 from training.quarters import Satisfaction, needed
 from training.sealed import Sealed, seal, unseal
@@ -176,7 +176,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> Bundle:
     questions = {}
     for question, predictor in bundle.predictors.items():
         boosters = []
-        for i, text in enumerate(predictor.forest.texts()):
+        for i, text in enumerate(predictor.forest.texts):
             boosters.append(f"{question}-{i}.txt")
             parts[boosters[-1]] = text.encode("utf-8")
         questions[question] = {
@@ -212,8 +212,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> Bundle:
 def load_bundle(folder: Path, *, verify: bool = True) -> Bundle:
     """Load a bundle after checking its seals.
 
-    With `verify`, which a bundle from outside needs once, it is opened in a child process first and
-    has to reproduce the scores stored with it: LightGBM may end the process that reads a bad file.
+    With `verify`, which a bundle from outside needs once, it is opened in a child process first, within
+    bounds of time and memory, and has to reproduce the scores stored with it.
 
     Raises:
         CorredorError: something is missing, changed, unreadable, of another format, or does not fit.

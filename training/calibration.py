@@ -37,10 +37,12 @@ class Calibrator:
         z = np.asarray(raw, dtype=np.float64)
         if self.kind == "identity":
             return z
-        design = _design(self.kind, z)
         # term by term: a matrix product rounds a row differently when other rows are beside it
-        terms = (design[..., j] * parameter for j, parameter in enumerate(self.parameters))
-        return np.asarray(sum(terms), dtype=np.float64)
+        if self.kind == "platt":
+            slope, intercept = self.parameters
+            return np.asarray(z * slope + intercept)
+        a, b, c = self.parameters
+        return np.asarray(-np.logaddexp(0.0, -z) * a + np.logaddexp(0.0, z) * b + c)
 
     def apply(self, raw: npt.ArrayLike) -> Floats:
         """Return the probability for raw log-odds."""

@@ -128,18 +128,20 @@ def leave_out(
         groups: kinds that are asked for together; None: all of them.
         candidates: how many of the latest contacts of each group are tried.
     """
-    one = histories.select([customer])
+    one = histories if histories.n_customers == 1 else histories.select([customer])
     stream = one.touchpoints
     affordable = min(candidates, max(1, ROWS_LIMIT // max(1, stream.n_rows)))
     chosen = {kinds: _latest_contacts(stream, as_of_us, kinds, affordable) for kinds in groups}
-    contacts = np.unique(np.concatenate(list(chosen.values())), axis=0)
+    every = np.concatenate(list(chosen.values()))
+    contacts = every[np.unique(every[:, 0], return_index=True)[1]]  # what begins alike is the same
     predictor, parts = bundle.predictors[CHURN], []
     for first in range(0, len(contacts), affordable):
         some = contacts[first : first + affordable]
         copies = one.select(np.zeros(len(some) + 1, np.int64))  # the first keeps everything
         keep = np.ones((len(some) + 1, stream.n_rows), bool)
-        for i, (low, high) in enumerate(some, start=1):
-            keep[i, low:high] = False
+        lengths = some[:, 1] - some[:, 0]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        keep[np.repeat(np.arange(1, len(some) + 1), lengths), np.repeat(some[:, 0], lengths) + within] = False
         without = replace(
             copies, streams={**copies.streams, "touchpoints": copies.touchpoints.keep(keep.ravel())}
         )

@@ -23,7 +23,8 @@ from training.calibration import (
     probability,
 )
 from training.config import Config
-from training.model import Forest, Logistic, Predictor, Recipe, bin_rows, fit_forest, fit_logistic
+from training.forest import Forest, Logistic, Predictor
+from training.model import Recipe, bin_rows, fit_forest, fit_logistic
 from training.panel import Panel
 from training.start import fit_start
 

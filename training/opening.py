@@ -1,7 +1,8 @@
-"""Open a bundle in a process of its own first: a damaged model file can kill the process that reads it."""
+"""Open a bundle in a process of its own first, within bounds of time and memory: what is wrong ends there."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from features.errors import CorredorError
+from features.lean import start_lean
 
 SECONDS = 120
 MEMORY = 6 * 2**30
@@ -61,6 +63,8 @@ def _answer(output: bytes) -> dict[str, str] | None:
 def main() -> int:
     """Open the bundle named by the first argument and print its id, or what is wrong, as JSON."""
     _limit()
+    gc.disable()
+    start_lean()
     from training.bundle import load_bundle
 
     try:

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from scipy.special import expit, ndtr
 
 from features.catalog import FittedFeatures
 from features.settings import COSTS, Quarters
-from training.model import Linear
+from training.forest import Linear
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -50,6 +49,8 @@ class Satisfaction:
         Source: exponential tilting, Kim and Yu 2011, J. Am. Stat. Assoc. 106(493): answering depends on
         satisfaction itself by the slope found between customers.
         """
+        from scipy.special import expit  # here, for models that have learnt it
+
         answered = self.linear.raw_score(X)
         intercept, slope = self.response
         silent = expit(-(intercept + slope * answered))
@@ -58,6 +59,8 @@ class Satisfaction:
 
     def unsatisfied(self, satisfaction: Floats, satisfied_from: float) -> Floats:
         """Return the probability of being less satisfied than that."""
+        from scipy.special import ndtr
+
         return np.asarray(ndtr((satisfied_from - satisfaction) / self.spread))
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from features.histories import Histories
 from training.bundle import CHURN, PRINCIPALITY, Bundle
-from training.model import Predictor
+from training.forest import Predictor
 from training.quarters import Standing, join, standing_of
 from training.reasons import Floats, Ints, Side, TopMoments, roll_up, top_moments
 
@@ -193,6 +193,8 @@ def _score_rows(
 
 
 def _explained_together(parts: list[Explained]) -> Explained:
+    if len(parts) == 1:
+        return parts[0]
     top = TopMoments(
         *(_joined([getattr(p.top, name) for p in parts]) for name in TopMoments.__dataclass_fields__)
     )
@@ -225,9 +227,9 @@ def _warnings(
     for element in np.flatnonzero(contacts < SHORT_HISTORY).tolist():
         found[element] = ("short_history" if contacts[element] else "no_history",)
     seen, place = bundle.fitted.context.vocabulary.facts, stream.fields.index("kind")
-    new = {c: str(contact[place]) for c, contact in enumerate(stream.contacts) if contact[place] not in seen}
-    if not new:
+    if {contact[place] for contact in stream.contacts} <= seen.keys():
         return found, ()
+    new = {c: str(contact[place]) for c, contact in enumerate(stream.contacts) if contact[place] not in seen}
     is_new = np.zeros(len(stream.contacts), bool)
     is_new[list(new)] = True
     strange = is_new[stream.contact] & known
@@ -237,5 +239,7 @@ def _warnings(
 
 
 def _per_customer(mask: npt.NDArray[np.bool_], offsets: Ints) -> Ints:
+    if len(offsets) == 2:
+        return np.array([np.count_nonzero(mask)])
     before = np.concatenate([[0], np.cumsum(mask)])
     return before[offsets[1:]] - before[offsets[:-1]]  # type: ignore[no-any-return]

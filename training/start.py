@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
 
 Floats = npt.NDArray[np.float64]
 CLOSEST = 1e-4
@@ -63,6 +62,9 @@ def fit_start(X: npt.NDArray[Any], happened: npt.NDArray[Any], columns: Sequence
     scale = np.sqrt((np.where(known, z - mean, 0.0) ** 2).sum(axis=0) / n)
     scale = np.where(scale > 1e-9, scale, 1.0)
     standardised = np.nan_to_num((z - mean) / scale, nan=0.0)
+    # imported here: the service, which starts from what was fitted, need not load it
+    from sklearn.linear_model import LogisticRegression
+
     fitted = LogisticRegression(C=c, max_iter=1000).fit(standardised, np.asarray(happened, np.int8))
     return Start(
         tuple(int(column) for column in columns),

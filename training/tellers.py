@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +61,23 @@ class Tellers:
         by = np.where(silent, length, np.where(plainer, better, feature))
         usual = np.where(silent & (gap >= 0), X[rows, gap], np.float32(np.nan))
         return ToldBy(by, X[rows, by], usual)
+
+    def told_of(
+        self, x: Values, moments: Sequence[int], features: Sequence[int]
+    ) -> Iterator[tuple[int, float, float]]:
+        """Yield what `told_by` says of one snapshot: each top moment's feature, its value, what is usual."""
+        for moment, feature in zip(moments, features, strict=True):
+            length, gap, better = self._places[0][moment], self._places[1][moment], self._places[2][feature]
+            if length >= 0 and not math.isnan(value := float(x[length])):
+                yield length, value, float(x[gap]) if gap >= 0 else math.nan
+            elif better >= 0 and not math.isnan(value := float(x[better])):
+                yield better, value, math.nan
+            else:
+                yield feature, float(x[feature]), math.nan
+
+    @cached_property
+    def _places(self) -> tuple[list[int], list[int], list[int]]:
+        return self.length.tolist(), self.gap.tolist(), self.better.tolist()
 
 
 def tellers_of(fitted: FittedFeatures, moments: Sequence[str]) -> Tellers:

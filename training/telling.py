@@ -53,6 +53,11 @@ _SINGULAR = {
 }
 
 
+_ONE_OF_MANY = {
+    language: re.compile(rf"(?<![\d.,])1 ({'|'.join(words)})\b") for language, words in _SINGULAR.items()
+}
+
+
 class AsOf(NamedTuple):
     """A moment (µs UTC), and the zone in which its dates are said."""
 
@@ -142,11 +147,10 @@ def _tops(bundle: Bundle, scores: Scores, element: int, question: str) -> Iterat
     """Yield one customer's top moments."""
     if question not in scores.explained or scores.X is None:
         raise ValueError("these scores were made without reasons: call score(…, reasons=k)")
-    top, one = scores.explained[question].top, slice(element, element + 1)
-    by = bundle.tellers.told_by(scores.X[one], top.moment[one], top.feature[one])
-    columns = (of[element].tolist() for of in (top.moment, top.contribution, top.risk_without))
-    told = zip(*(of[0].tolist() for of in (by.feature, by.value, by.usual)), strict=True)
-    yield from map(_Top, *columns, told)
+    top = scores.explained[question].top
+    moments, features = top.moment[element].tolist(), top.feature[element].tolist()
+    numbers = top.contribution[element].tolist(), top.risk_without[element].tolist()
+    yield from map(_Top, moments, *numbers, bundle.tellers.told_of(scores.X[element], moments, features))
 
 
 def tell_weight(reason: Reason) -> Words:
@@ -168,28 +172,30 @@ OUTCOMES = {
 
 def tell_evidence(bundle: Bundle, evidence: Evidence, as_of_us: int) -> Words:
     """Return a contact and what the risk would be without it, as a sentence."""
+    return Words(*(say_evidence(bundle, evidence, as_of_us, language) for language in LANGUAGES))
+
+
+def say_evidence(bundle: Bundle, evidence: Evidence, as_of_us: int, language: Language) -> str:
+    """Return the sentence of `tell_evidence` in one language alone."""
     project = bundle.config.project
     today = datetime.fromtimestamp(as_of_us // 1_000_000, UTC).astimezone(project.zone).date()
-    label = kind_words(evidence.kind, bundle.fitted.context.vocabulary)
-    texts = {}
-    for language, name in zip(LANGUAGES, label, strict=True):
-        channel = bundle.config.channels.get(evidence.channel or "")
-        spoken = channel.label if channel is not None else None
-        where = evidence.channel if spoken is None else getattr(spoken, language)
-        details = [where, *evidence.items[:2]]
-        if len(evidence.items) > 2:
-            more = {"en": "{} more", "es": "{} más"}[language]
-            details.append(more.format(len(evidence.items) - 2))
-        if evidence.amount is not None:
-            details.append(f"{_amount(evidence.amount, language)} {project.currency}")
-        if evidence.outcome not in (None, "done"):
-            details.append(getattr(OUTCOMES.get(evidence.outcome, _as_is(evidence.outcome)), language))
-        inside = f" ({', '.join(d for d in details if d)})" if any(details) else ""
-        when = day_of(evidence.occurred_at, project.zone, language, today=today)
-        of = {"en": f"{name} of {when}", "es": f"{name} del {when}"}[language]
-        texts[language] = of[:1].upper() + of[1:] + inside
-    risks = _risks(evidence.risk, evidence.risk_without)
-    return Words(f"{texts['en']}: {risks.en}", f"{texts['es']}: {risks.es}")
+    name = kind_words(evidence.kind, bundle.fitted.context.vocabulary)[LANGUAGES.index(language)]
+    channel = bundle.config.channels.get(evidence.channel or "")
+    spoken = channel.label if channel is not None else None
+    where = evidence.channel if spoken is None else getattr(spoken, language)
+    details = [where, *evidence.items[:2]]
+    if len(evidence.items) > 2:
+        more = {"en": "{} more", "es": "{} más"}[language]
+        details.append(more.format(len(evidence.items) - 2))
+    if evidence.amount is not None:
+        details.append(f"{_amount(evidence.amount, language)} {project.currency}")
+    if evidence.outcome not in (None, "done"):
+        details.append(getattr(OUTCOMES.get(evidence.outcome, _as_is(evidence.outcome)), language))
+    inside = f" ({', '.join(d for d in details if d)})" if any(details) else ""
+    when = day_of(evidence.occurred_at, project.zone, language, today=today)
+    of = {"en": f"{name} of {when}", "es": f"{name} del {when}"}[language]
+    risks = getattr(_risks(evidence.risk, evidence.risk_without), language)
+    return f"{of[:1].upper()}{of[1:]}{inside}: {risks}"
 
 
 def evidence_kinds(bundle: Bundle, moment: str) -> frozenset[str] | None:
@@ -266,8 +272,8 @@ def _fill(feature: Feature, value: float, language: Language, on: AsOf | None) -
     text = _value(feature, value, language, on)
     sentence = template.replace("{value}", text)
     if text.lstrip("+-") == "1":
-        for many, one in _SINGULAR[language].items():
-            sentence = re.sub(rf"(?<![\d.,])1 {many}\b", f"1 {one}", sentence)
+        words = _SINGULAR[language]
+        sentence = _ONE_OF_MANY[language].sub(lambda found: f"1 {words[found[1]]}", sentence)
     return sentence[:1].upper() + sentence[1:]
 
 

@@ -26,10 +26,10 @@ from training.fitting import (
     tell_the_date,
     window_us,
 )
+from training.forest import Predictor
 from training.importance import stage_importance
 from training.labels import mature_until
 from training.leaks import find_leaks, left_out
-from training.model import Predictor
 from training.panel import Panel, Snapshots, build_panel, panel_dates
 from training.principality import staples_of
 from training.reasons import global_moments

@@ -9,6 +9,7 @@ Source: Lundberg et al., "Consistent individualized feature attribution for tree
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ import numpy.typing as npt
 from features.errors import CorredorError
 from training.shap_blocks import explain_blocks
 from training.shap_leaves import MOST_LEAVES, exits
+from training.shap_narrow import (
+    NODES,
+    NarrowTables,
+    NarrowTrees,
+    explain_narrow,
+    narrow_tables,
+    narrow_trees,
+)
 from training.shap_rows import explain_rows
 from training.shap_tables import Tables, build_tables, empty_tables
 from training.trees import Trees, read_trees
@@ -53,19 +62,20 @@ class TreeShap:
         self._most_nodes = int(np.diff(self.trees.node_start).max(initial=0))
         self._exits = exits(self.trees)
         self._bags: dict[str, tuple[Any, ...]] = {}
-        self._tables: dict[bytes, tuple[Tables, tuple[Any, ...], int, int]] = {}
+        self._narrow: dict[str, NarrowTrees | None] = {}
+        self._tables: dict[bytes, _Built] = {}
         kind = np.float32 if single else np.float64
-        self._nothing = empty_tables(self.trees.n_trees, kind=kind).arrays
+        self._nothing = self._as_built(empty_tables(self.trees.n_trees, kind=kind), 0)
 
     @property
     def nbytes(self) -> int:
         """Bytes that the tables take that were built so far."""
-        return sum(built[0].nbytes for built in self._tables.values())
+        return sum(built.tables.nbytes for built in self._tables.values())
 
     def raw_score(self, X: npt.NDArray[Any]) -> Floats:
         """Return the sum of the boosters' scores in log-odds, float64[n]."""
         score = np.empty(len(X))
-        self._run(X, self._nothing, 0, score, np.empty((0, 1)))
+        self._run(X, self._nothing, score, np.empty((0, 1)))
         return score
 
     def explain(self, X: npt.NDArray[Any], groups: npt.NDArray[Any] | None = None) -> tuple[Floats, Floats]:
@@ -83,17 +93,17 @@ class TreeShap:
         Raises:
             CorredorError: X or the groups have another number of features than the trees.
         """
-        _, arrays, columns, widest = self._built(groups)
-        score, shap = np.empty(len(X)), np.empty((len(X), columns + 1))
-        self._run(X, arrays, widest, score, shap)
+        built = self._built(groups)
+        score, shap = np.empty(len(X)), np.empty((len(X), built.columns + 1))
+        self._run(X, built, score, shap)
         shap[:, -1] = self.base
         return score, shap
 
     def tables(self, groups: npt.NDArray[Any] | None = None) -> Tables:
         """Return the tables of a grouping, built if they were not: their bytes, their walks."""
-        return self._built(groups)[0]
+        return self._built(groups).tables
 
-    def _built(self, groups: npt.NDArray[Any] | None) -> tuple[Tables, tuple[Any, ...], int, int]:
+    def _built(self, groups: npt.NDArray[Any] | None) -> _Built:
         n = self.trees.n_features
         column = np.arange(n, dtype=np.int32) if groups is None else np.asarray(groups, np.int32)
         key = b"" if groups is None else column.tobytes()
@@ -101,35 +111,60 @@ class TreeShap:
             if column.shape != (n,) or (n and column.min() < 0):
                 raise CorredorError(f"the trees read {n} features; the groups are of {column.shape}.")
             built = build_tables(self.trees, column, most_bytes=self._most_bytes, single=self._single)
-            bits = np.diff(built.bit_start)
-            widest = int(bits[built.table_start < 0].max(initial=0))
-            self._tables[key] = built, built.arrays, int(column.max(initial=-1)) + 1, widest
+            self._tables[key] = self._as_built(built, int(column.max(initial=-1)) + 1)
         return self._tables[key]
 
-    def _run(
-        self, X: npt.NDArray[Any], tables: tuple[Any, ...], widest: int, score: Floats, shap: Floats
-    ) -> None:
+    def _as_built(self, tables: Tables, columns: int) -> _Built:
+        walked = np.diff(tables.bit_start)[tables.table_start < 0]
+        narrow = narrow_tables(tables) if self._most_nodes <= NODES else None
+        return _Built(tables, tables.arrays, columns, int(walked.max(initial=0)), narrow)
+
+    def _run(self, X: npt.NDArray[Any], built: _Built, score: Floats, shap: Floats) -> None:
         if X.ndim != 2 or X.shape[1] != self.trees.n_features:
             raise CorredorError(f"the trees read {self.trees.n_features} features; the matrix is {X.shape}.")
         if X.dtype != np.float32 and X.dtype != np.float64:
             X = X.astype(np.float64)
         if not X.flags.c_contiguous or not X.flags.writeable:
             X = X.copy()  # one layout, one compilation
-        sizes = self._most_nodes, widest, len(shap) > 0
+        explains = len(shap) > 0
+        if len(X) <= FEW and built.narrow and (narrow := self._narrowed(X.dtype)):
+            # as plain tuples, which numba unpacks in half the time
+            explain_narrow(X, tuple(narrow), tuple(built.narrow), explains, score, shap)
+            return
+        sizes = self._most_nodes, built.widest, explains
         small = len(X) <= FEW and self._most_nodes < MOST_LEAVES
-        (explain_rows if small else explain_blocks)(X, self._bag(X.dtype), tables, sizes, score, shap)
+        (explain_rows if small else explain_blocks)(X, self._bag(X.dtype), built.arrays, sizes, score, shap)
+
+    def _narrowed(self, kind: np.dtype[Any]) -> NarrowTrees | None:
+        if kind.str not in self._narrow:
+            self._narrow[kind.str] = narrow_trees(self.trees, self._thresholds(kind))
+        return self._narrow[kind.str]
+
+    def _thresholds(self, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+        return self.trees.threshold if kind == np.float64 else _rounded_down(self.trees.threshold)
 
     def _bag(self, kind: np.dtype[Any]) -> tuple[Any, ...]:
         """Return the arrays of the trees, thresholds in the type of the values that they meet."""
         if kind.str not in self._bags:
             t = self.trees
-            threshold = t.threshold if kind == np.float64 else _rounded_down(t.threshold)
-            of_nodes = t.node_start, t.feature, threshold, t.kind, t.left, t.right
+            of_nodes = t.node_start, t.feature, self._thresholds(kind), t.kind, t.left, t.right
             self._bags[kind.str] = (
                 *(t.booster_end, *of_nodes, t.leaf_value, t.words_start, t.words),
                 *self._exits,
             )
         return self._bags[kind.str]
+
+
+@dataclass(frozen=True)
+class _Built:
+    """The tables of a grouping, as the kernels take them."""
+
+    tables: Tables
+    arrays: tuple[Any, ...]
+    columns: int
+    widest: int
+    """Bits of the widest walk."""
+    narrow: NarrowTables | None
 
 
 def _rounded_down(threshold: Floats) -> npt.NDArray[np.float32]:

@@ -22,10 +22,10 @@ class Asked:
 
 
 def processor_seconds(server: Server) -> float:
-    """Return what a server and all that it started have used so far."""
+    """Return what a server and all that it started have used so far, also those that have ended."""
     first = psutil.Process(server.process.pid)
     times = [p.cpu_times() for p in (first, *first.children(recursive=True))]
-    return sum(t.user + t.system for t in times)
+    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
 def ask(server: Server, path: str, bodies: Sequence[bytes], *, callers: int, times: int) -> Asked:

@@ -22,8 +22,9 @@ from tests.benchmarks import features as spine
 from tests.benchmarks.peers import DAY
 from training.bundle import Bands, Bundle, Window, draw_sample, load_bundle
 from training.config import Config
+from training.forest import Predictor
 from training.labels import churn_labels, eligible
-from training.model import Predictor, Recipe, fit_forest
+from training.model import Recipe, fit_forest
 
 EACH = 50
 """Touchpoints of a customer, on average."""

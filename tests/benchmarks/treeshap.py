@@ -25,7 +25,8 @@ import lightgbm as lgb
 import numpy as np
 
 from tests.benchmarks.features import interleaved, line, row
-from training.model import Forest, Recipe, fit_forest
+from training.forest import Forest
+from training.model import Recipe, fit_forest
 from training.treeshap import FEW, TreeShap
 
 try:
@@ -189,7 +190,7 @@ def measure_bag(X: np.ndarray, y: np.ndarray, Q: np.ndarray, slow_rows: int, rou
     recipe = Recipe()
     name = f"{recipe.seeds} x {recipe.trees} trees, depth {recipe.max_depth}"
     fitted = fit_forest(X, y, recipe=recipe)
-    forest = Forest(fitted.boosters)
+    forest = Forest(fitted.texts)
     start = time.process_time()
     forest.raw_score(Q[:1])
     read = time.process_time() - start

@@ -1,6 +1,7 @@
 """A real server of the scoring service, in processes of its own, as people start it."""
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -10,8 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
 
 from tests.test_serving.calls import KEY
 
@@ -32,10 +31,12 @@ class Server:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             assert self.process.poll() is None, self.output.read_text()
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                asked.request("GET", "/readyz")
+                if asked.getresponse().status == 200:
                     return
-            time.sleep(0.2)
+            time.sleep(0.02)
         raise AssertionError(self.output.read_text())
 
 

@@ -1,4 +1,4 @@
-"""Who may come in, with what; the application behind the guard is a plain echo."""
+"""Who may come in, with what; the desk is a plain echo, and BentoML a page that says how it is."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from features.errors import CorredorError
-from serving.guard import Guard, House, where
+from serving.guard import Guard, House, Page, where
 from serving.keys import Keys, load_keys, new_key
 from serving.metrics import service_metrics
 from serving.problems import FieldError, Problem, path_of
@@ -21,24 +21,22 @@ JSON = {"Content-Type": "application/json"}
 AUTHORISED = {"Authorization": f"Bearer {KEY}"}
 
 
-async def echo(scope, receive, send):
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
+async def echo(path, body):
     if body == b'"fail"':
         raise ValueError("Ana Pérez, 600 123 456")
-    await send(
-        {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
-    )
-    await send({"type": "http.response.body", "body": body})
+    return Page(body)
 
 
-def guarded(app=echo, **settings):
-    house = House(ServingSettings(**settings), load_keys({"CORREDOR_API_KEYS": KEY}), service_metrics())
-    return Guard(app, lambda: house)
+async def health(scope, receive, send):
+    assert scope["path"] in ("/livez", "/readyz")
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"fine"})
+
+
+def guarded(desk=echo, **settings):
+    keys = load_keys({"CORREDOR_API_KEYS": KEY})
+    house = House(ServingSettings(**settings), keys, service_metrics(), desk)
+    return Guard(health, lambda: house)
 
 
 def ask(method="POST", path="/score", *, guard=None, headers=None, **rest):
@@ -55,6 +53,8 @@ def test_a_request_with_a_key_and_json_comes_through():
     answer = ask(content=b'{"a": 1}')
     assert answer.status_code == 200
     assert answer.content == b'{"a": 1}'
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-length"] == "8"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -89,7 +89,9 @@ def test_without_the_right_key_nobody_comes_in(headers, method, path):
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_health_is_open(path):
-    assert ask("GET", path, headers={}).status_code == 200
+    answer = ask("GET", path, headers={})
+    assert (answer.status_code, answer.text) == (200, "fine")
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_metrics_are_open_only_when_told():
@@ -208,9 +210,9 @@ def test_a_caller_who_leaves_gets_no_answer_and_does_no_harm():
 def test_when_too_many_wait_the_next_is_asked_to_come_again():
     gate = asyncio.Event()
 
-    async def slow(scope, receive, send):
+    async def slow(path, body):
         await gate.wait()
-        await echo(scope, receive, send)
+        return Page(body)
 
     async def crowd():
         transport = httpx.ASGITransport(guarded(slow, max_waiting=2))

@@ -300,3 +300,39 @@ def test_what_is_read_quickly_is_what_is_read_with_care():
         asked = (found.reasons, found.evidence, found.language)
         assert asked == (careful.get("reasons", 3), careful.get("evidence", 1), careful.get("language")), text
     assert 50 < quick < len(RAW) - 100, "some are taken, some are refused"
+
+
+def test_what_came_before_changes_nothing_of_how_a_body_is_read():
+    reader = Reader(ScoreRequest, ServingSettings())
+    rows = [
+        {**TOUCHPOINT, "channel": "web"},
+        TOUCHPOINT,
+        {**TOUCHPOINT, "amount": 2, "item": None, "direct": True},
+        {**TOUCHPOINT, "item": None, "outcome": None},
+        {**TOUCHPOINT, "channel": "web", "nps": 3.0},
+        {**TOUCHPOINT, "colour": "red"},
+        {**TOUCHPOINT, "nps": "3"},
+        {"kind": "purchase"},
+        TOUCHPOINT,
+    ]
+    for row in [*rows, *rows]:
+        given = body(customer={"touchpoints": [row, TOUCHPOINT]})
+        known, fresh = reader.read(given), Reader(ScoreRequest, ServingSettings()).read(given)
+        for one, other in zip(known.customers, fresh.customers, strict=True):
+            if isinstance(one, Refused):
+                assert one == other
+            else:
+                assert as_sent([one]) == as_sent([other])
+                assert as_sent([one])[0]["touchpoints"][0] == {k: v for k, v in row.items() if v is not None}
+
+
+def test_columns_that_have_come_are_not_looked_for_twice():
+    reader = Reader(ScoreRequest, ServingSettings())
+    given = body(customer={"touchpoints": [{**TOUCHPOINT, "channel": "web", "amount": 2.5}]})
+    reader.read(given)
+    (row,) = reader.read(given).customers[0]["touchpoints"]
+    assert set(row.__struct_fields__) == {"occurred_at", "kind", "channel", "amount"}
+    nulls = body(customer={"touchpoints": [{**TOUCHPOINT, "outcome": None}]})
+    reader.read(nulls)
+    (row,) = reader.read(nulls).customers[0]["touchpoints"]
+    assert row.outcome is None

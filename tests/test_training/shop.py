@@ -13,7 +13,8 @@ from features.histories import Histories, build_histories
 from training.bundle import Bands, Bundle, Window, draw_sample
 from training.calibration import Calibrator
 from training.config import Config
-from training.model import Forest, Predictor, Recipe, fit_logistic
+from training.forest import Forest, Predictor
+from training.model import Recipe, fit_logistic
 
 DAY = 86_400_000_000
 START = 1_600_000_000_000_000
@@ -122,4 +123,5 @@ def train(X, y, names, bag, seed, calibrator) -> Predictor:
         lightgbm.train({**shape, **still, "seed": seed + i}, lightgbm.Dataset(X, y.astype(int)), 60)
         for i in range(bag)
     ]
-    return Predictor(Forest(tuple(boosters), fit_logistic(X, y, recipe=Recipe()), 0.3), calibrator)
+    texts = tuple(booster.model_to_string() for booster in boosters)
+    return Predictor(Forest(texts, fit_logistic(X, y, recipe=Recipe()), 0.3), calibrator)

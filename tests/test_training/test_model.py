@@ -4,7 +4,8 @@ import pytest
 from features.errors import CorredorError
 from tests.test_training.shap_oracles import brute_force
 from training.calibration import Calibrator, probability
-from training.model import Forest, Logistic, Predictor, Recipe, fit_forest, fit_logistic
+from training.forest import Forest, Logistic, Predictor
+from training.model import Recipe, fit_forest, fit_logistic
 from training.reasons import roll_up
 from training.start import fit_start
 
@@ -22,7 +23,7 @@ def rows(n: int = 3_000, seed: int = 0):
 
 def fitted(share: float = 0.25) -> Forest:
     X, y = rows()
-    return Forest(fit_forest(X, y, recipe=SMALL).boosters, fit_logistic(X, y, recipe=SMALL), share)
+    return Forest(fit_forest(X, y, recipe=SMALL).texts, fit_logistic(X, y, recipe=SMALL), share)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -47,7 +48,7 @@ def test_contributions_by_group_are_the_sums_of_their_features_with_a_start_and_
     X, y = rows(600, seed=6)
     X[:, 2] = probability(X[:, 2])
     start = fit_start(X, y, [2], 0.1)
-    forest = Forest(fit_forest(X, y, recipe=SMALL, start=start).boosters, fitted().logistic, 0.25, start)
+    forest = Forest(fit_forest(X, y, recipe=SMALL, start=start).texts, fitted().logistic, 0.25, start)
     groups = np.array([0, 1, 0, 1])
     score, moments = forest.explain(X, groups)
     found = forest.contributions(X)
@@ -68,13 +69,13 @@ def test_contributions_of_trees_are_shapley_values_by_brute_force():
 
 def test_same_rows_and_recipe_give_the_same_bytes():
     X, y = rows()
-    assert fit_forest(X, y, recipe=SMALL).texts() == fit_forest(X, y, recipe=SMALL).texts()
+    assert fit_forest(X, y, recipe=SMALL).texts == fit_forest(X, y, recipe=SMALL).texts
 
 
 def test_other_seeds_give_other_trees():
     X, y = rows()
     other = Recipe(**{**SMALL.__dict__, "seed": 100})
-    assert fit_forest(X, y, recipe=SMALL).texts() != fit_forest(X, y, recipe=other).texts()
+    assert fit_forest(X, y, recipe=SMALL).texts != fit_forest(X, y, recipe=other).texts
 
 
 def test_a_score_does_not_depend_on_the_rows_beside_it():
@@ -88,15 +89,15 @@ def test_a_score_does_not_depend_on_the_rows_beside_it():
 def test_what_is_taken_apart_is_put_together_bit_for_bit():
     X, _ = rows(100, seed=3)
     forest = fitted()
-    again = Forest.from_texts(forest.texts(), forest.linear_dict(), NAMES)
+    again = Forest.from_texts(forest.texts, forest.linear_dict(), NAMES)
     assert again.raw_score(X).tobytes() == forest.raw_score(X).tobytes()
-    assert Forest.from_texts(forest.texts(), None, NAMES).linear_dict() is None
+    assert Forest.from_texts(forest.texts, None, NAMES).linear_dict() is None
 
 
 def test_parts_of_another_width_are_refused():
     forest = fitted()
     with pytest.raises(CorredorError, match="4 features, not 3"):
-        Forest.from_texts(forest.texts(), None, NAMES[:3])
+        Forest.from_texts(forest.texts, None, NAMES[:3])
     with pytest.raises(CorredorError, match="no trees"):
         Forest.from_texts([], None, NAMES)
     with pytest.raises(CorredorError, match="reads 4 features"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features.settings import Quarters
-from training.model import Linear
+from training.forest import Linear
 from training.quarters import PROVENANCES, QUARTERS, Satisfaction, join, movement, standing_of
 
 NAMES = (

@@ -8,7 +8,8 @@ from tests.literals import DAY, typed
 from tests.test_training.shop import START, shop_config, shop_rows
 from training.bundle import load_bundle, save_bundle
 from training.calibration import probability
-from training.model import Forest, Recipe, fit_forest, fit_logistic
+from training.forest import Forest
+from training.model import Recipe, fit_forest, fit_logistic
 from training.start import Start, fit_start
 from training.train import learn
 
@@ -55,7 +56,7 @@ def test_trees_go_on_from_the_start_and_contributions_add_up():
         return -np.log(np.where(happened == 1, p, 1 - p)).mean()
 
     assert loss(whole) < loss(alone)
-    blended = Forest(forest.boosters, fit_logistic(X, y, recipe=SMALL), 0.25, start)
+    blended = Forest(forest.texts, fit_logistic(X, y, recipe=SMALL), 0.25, start)
     for one in (forest, blended):
         added = one.contributions(later).sum(axis=1)
         assert np.abs(added - one.raw_score(later)).max() < 1e-9
@@ -74,10 +75,10 @@ def test_a_forest_with_a_start_comes_back_from_its_parts():
     X, y = rows()
     forest = fit_forest(X, y, recipe=SMALL, start=fit_start(X, y, (0, 1), c=0.1))
     names = ["a", "b", "c"]
-    again = Forest.from_texts(forest.texts(), None, names, forest.start.to_dict())
+    again = Forest.from_texts(forest.texts, None, names, forest.start.to_dict())
     assert again.raw_score(X).tobytes() == forest.raw_score(X).tobytes()
     with pytest.raises(ValueError, match="starts from features"):
-        Forest.from_texts(forest.texts(), None, names, {**forest.start.to_dict(), "columns": [0, 7]})
+        Forest.from_texts(forest.texts, None, names, {**forest.start.to_dict(), "columns": [0, 7]})
 
 
 def asked_shop():

@@ -103,7 +103,7 @@ def test_same_data_and_seed_give_the_same_bundle(tmp_path):
 
 
 def texts(bundle):
-    return {question: p.forest.texts() for question, p in bundle.predictors.items()}
+    return {question: p.forest.texts for question, p in bundle.predictors.items()}
 
 
 def test_too_short_a_history_says_what_is_missing():
@@ -178,12 +178,12 @@ def test_rows_are_binned_once_for_what_is_judged_and_what_is_kept():
     judged, kept = rows.fit(rows.recipe, early), rows.fit(rows.recipe)
     assert (judged.snapshots, kept.snapshots) == (3_000, 6_000)
     assert rows.binned.num_data() == 6_000
-    assert kept.forest.texts() == fit_pair(panel, CHURN, rows.recipe).forest.texts()
+    assert kept.forest.texts == fit_pair(panel, CHURN, rows.recipe).forest.texts
     # outcomes of rows that are not chosen have no part in what is judged
     other = panel.churned.copy()
     other[~early] = 1 - other[~early]
     turned = Rows.of(replace(panel, churned=other), CHURN, rows.recipe).fit(rows.recipe, early)
-    assert turned.forest.texts() == judged.forest.texts()
+    assert turned.forest.texts == judged.forest.texts
 
 
 @pytest.mark.parametrize(

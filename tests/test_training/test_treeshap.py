@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from features.errors import CorredorError
 from tests.test_training.shap_oracles import brute_force, for_shap
+from training.shap_narrow import narrow_trees
 from training.treeshap import FEW, TreeShap
 
 CLOSE = 1e-9
@@ -122,6 +123,9 @@ def test_a_tree_of_two_questions_by_hand():
 
 KINDS = {
     "shallow": {"max_depth": 3, "num_leaves": 8},
+    "of two leaves": {"num_leaves": 2},
+    "small": {"num_leaves": 8, "min_child_samples": 2},
+    "small, with zero as missing": {"num_leaves": 8, "zero_as_missing": True},
     "wide": {"num_leaves": 31},
     "deep": {"num_leaves": 31, "width": 24, "rows": 3000, "min_child_samples": 2},
     "of more than 32 leaves": {"num_leaves": 90, "rows": 3000},
@@ -204,9 +208,12 @@ def test_contributions_are_those_of_shaps_own_code():
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_a_row_has_the_same_bits_alone_in_a_few_and_in_blocks_explained_or_not(kind):
-    bag = TreeShap([booster(seed, **KINDS["deep"]).model_to_string() for seed in (1, 2)])
-    X = table_of(1_100, 8, 24)[0].astype(kind)
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("memory", [64 << 20, 3_000])
+def test_a_row_has_the_same_bits_alone_in_a_few_and_in_blocks_explained_or_not(name, kind, memory):
+    models = [booster(seed, **KINDS[name]) for seed in (1, 2)]
+    bag = TreeShap([model.model_to_string() for model in models], most_bytes=memory)
+    X = single(hard_rows(models[0], 4, 1_100)) if kind is np.float32 else hard_rows(models[1], 4, 1_100)
     score, found = bag.explain(X)
     assert bag.raw_score(X).tobytes() == score.tobytes()
     for low, n in ((0, 1), (700, 1), (3, FEW), (3, FEW + 1), (511, 2), (200, 600), (1_099, 1)):
@@ -214,6 +221,18 @@ def test_a_row_has_the_same_bits_alone_in_a_few_and_in_blocks_explained_or_not(k
         again, contributions = bag.explain(X[some])
         assert again.tobytes() == score[some].tobytes() == bag.raw_score(X[some]).tobytes()
         assert contributions.tobytes() == found[some].tobytes()
+
+
+def test_only_small_trees_with_plain_questions_are_narrow():
+    def narrow(kind, **changes):
+        model = booster(3, **{**KINDS[kind], **changes})
+        trees = TreeShap([model.model_to_string()]).trees
+        return narrow_trees(trees, trees.threshold) is not None
+
+    assert narrow("shallow") and narrow("wide", num_leaves=8) and narrow("without missing", num_leaves=5)
+    assert not narrow("wide", num_leaves=9)
+    assert not narrow("with categories", num_leaves=8)
+    assert not narrow("with zero as missing", num_leaves=8)
 
 
 def test_a_bag_is_the_sum_of_its_boosters():
@@ -287,7 +306,14 @@ def test_what_is_no_boosted_tree_of_one_score_is_refused():
         (averaged.model_to_string(), "random forest"),
         (linear.model_to_string(), "linear model"),
         (STUMP.replace("internal_count=100 50", "internal_count=100 0"), "no rows"),
-        (STUMP.replace("right_child=1 -3", "right_child=0 -3"), "damaged"),
+        (STUMP.replace("right_child=1 -3", "right_child=0 -3"), "comes after its child"),
+        (STUMP.replace("right_child=1 -3", "right_child=2 -3"), "leads out of its tree"),
+        (STUMP.replace("right_child=1 -3", "right_child=1 -4"), "leads out of its tree"),
+        (STUMP.replace("right_child=1 -3", "right_child=1 -2"), "not the child of one node"),
+        (STUMP.replace("left_child=-1 -2", "left_child=1 -2"), "not the child of one node"),
+        (STUMP.replace("split_feature=0 1", "split_feature=0 2"), "none of its 2 features"),
+        (STUMP.replace("split_feature=0 1", "split_feature=0"), "not all of its 2 nodes"),
+        (STUMP.replace("leaf_value=-1 0 2", "leaf_value=-1 0"), "not all of its 3 leaves"),
     ):
         with pytest.raises(CorredorError, match=why):
             TreeShap([text])
