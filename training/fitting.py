@@ -17,6 +17,7 @@ from training.bundle import CHURN
 from training.calibration import (
     Calibrator,
     Verdict,
+    as_sharp_as,
     choose_calibrator,
     clustered_error,
     log_losses,
@@ -44,6 +45,7 @@ FROM_START_ERRORS = 2.0
 with few customers one is soon had by chance."""
 JUDGED_SEEDS = 2
 """Seeds of the bag that is fitted only to judge what earns its place: a third of the time of a whole one."""
+AS_SHARP = "platt: a blend is timider than its parts, and is made as sharp as the trees alone"
 HELD_OUT_DATES = 3
 LEAST_DATES = 2
 TELLS_THE_DATE = 0.975
@@ -211,7 +213,7 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
     More or fewer boosting rounds than the `usual` ones (by default all of the pair's), and then a share of
     the logistic, are taken when they lower the log-loss by more than one standard error over customers, the
     lowest of those that do; from a start, more rounds than none by more than two. The calibration is then
-    chosen for the blend.
+    chosen for the blend; without one, a blend is made as sharp as the trees are alone.
     """
     rows = later.take(later.outcome(question) >= 0)
     y = rows.outcome(question)
@@ -228,6 +230,9 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
     blends = {s: (1 - s) * trees + s * linear for s in SHARES}
     share, by_share = _earned(blends, y, rows.customer, errors)
     calibration = choose_calibrator(blends[share], y, rows.customer, rows.as_of, window)
+    if share and calibration.calibrator.kind == "identity":
+        level = as_sharp_as(trees, blends[share], y)
+        calibration = replace(calibration, calibrator=level, reason=AS_SHARP)
     return Gate(stage, stages[0], pair.snapshots, by_stage, share, by_share, calibration)
 
 

@@ -5,6 +5,7 @@ from features.errors import CorredorError
 from training.calibration import (
     KINDS,
     Calibrator,
+    as_sharp_as,
     choose_calibrator,
     clustered_error,
     fit_calibrator,
@@ -30,6 +31,22 @@ def test_beta_calibration_of_right_scores_is_nearly_the_identity():
     fitted = fit_calibrator("beta", z, random.random(len(z)) < probability(z))
     grid = np.linspace(-4, 2, 7)
     assert np.abs(fitted.apply(grid) - probability(grid)).max() < 0.02
+
+
+def test_a_blend_that_is_its_part_blurred_is_made_the_part_again():
+    z, random = drawn()
+    y = random.random(len(z)) < probability(0.7 * z + 0.3)  # neither is right by itself
+    slope, intercept = as_sharp_as(z, 0.8 * z - 0.1, y).parameters
+    assert slope == pytest.approx(1 / 0.8, rel=1e-6) and intercept == pytest.approx(0.1 / 0.8, abs=1e-6)
+    slope, intercept = as_sharp_as(z, z, y).parameters
+    assert slope == pytest.approx(1, rel=1e-9) and intercept == pytest.approx(0, abs=1e-9)
+
+
+def test_a_part_or_a_blend_that_says_nothing_of_the_outcome_leaves_the_blend_as_it_is():
+    z, random = drawn()
+    y = random.random(len(z)) < probability(-z)
+    assert as_sharp_as(z, 0.8 * z, y).kind == "identity"
+    assert as_sharp_as(z, 0.8 * z, np.zeros(len(z))).kind == "identity"
 
 
 def test_a_calibrator_never_turns_the_order_around():
