@@ -22,6 +22,8 @@ def locked_session(
     *,
     folders: Sequence[Path],
     timezone: str,
+    disk: Path | None = None,
+    memory: int | None = None,
 ) -> Iterator[Connection]:
     """Open a session with the given relations as views, reading from the given folders only.
 
@@ -29,9 +31,10 @@ def locked_session(
     is seen twice: without that column under its name, and with it under the prefix `__lines_`.
 
     Times without a zone are read, and calendars counted, in `timezone`. Nothing can be attached,
-    installed, written, or set.
+    installed, written, or set. What does not fit in `memory` (bytes) goes to the folder `disk`, which may be
+    read too.
     """
-    with tempfile.TemporaryDirectory(prefix="corredor-") as spill:
+    with tempfile.TemporaryDirectory(prefix="corredor-", dir=disk) as spill:
         connection = duckdb.connect(
             ":memory:",
             config={
@@ -40,13 +43,15 @@ def locked_session(
                 "autoload_known_extensions": "false",
                 "allow_community_extensions": "false",
                 "temp_directory": spill,
+                **({} if memory is None else {"memory_limit": f"{memory}B"}),
             },
         )
         try:
             connection.execute(f"set TimeZone = {quoted(timezone)}")
+            connection.execute("set enable_progress_bar = false")  # else a notebook prints one
             for name, relation in relations.items():
                 _add(connection, name, relation)
-            allowed = ", ".join(quoted(f"{folder}/") for folder in (*folders, spill))
+            allowed = ", ".join(quoted(f"{folder}/") for folder in (*folders, disk or spill))
             connection.execute(f"set allowed_directories = [{allowed}]")
             connection.execute("set enable_external_access = false")
             connection.execute("set lock_configuration = true")
