@@ -52,7 +52,7 @@ def read_rows(paths: Sequence[Path], schema: pa.Schema, rows: int, *, coded: boo
     """
     try:
         found = [_read(path, schema, coded) for path in paths if path.is_file()]
-    except FileNotFoundError:
+    except (OSError, pa.ArrowInvalid):
         found = []
     if sum(map(len, found)) != rows:
         raise CorredorError(

@@ -108,7 +108,7 @@ class Manifest:
 
     def write(self, store: Path) -> None:
         """Make this the word on what is in a store."""
-        write_text(store / MANIFEST, json.dumps(asdict(self), ensure_ascii=False, indent=1))
+        write_text(store / MANIFEST, json.dumps(asdict(self), ensure_ascii=False))
 
     def tables(self) -> tuple[str, ...]:
         """Return the tables, in the order of the contract."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import pyarrow as pa
 from features.queries import LINED, ROW
 
 Connection = Any
+THREAD = 256 << 20
+"""Bytes that a thread takes which scans a large Parquet file."""
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def locked_session(
                 "autoload_known_extensions": "false",
                 "allow_community_extensions": "false",
                 "temp_directory": spill,
-                **({} if memory is None else {"memory_limit": f"{memory}B"}),
+                **({} if memory is None else _limited(memory)),
             },
         )
         try:
@@ -58,6 +61,12 @@ def locked_session(
             yield connection
         finally:
             connection.close()
+
+
+def _limited(memory: int) -> dict[str, str]:
+    """Return the settings that keep queries within so many bytes: what a thread scans counts too."""
+    threads = max(1, min(os.cpu_count() or 1, memory // THREAD))
+    return {"memory_limit": f"{memory}B", "threads": str(threads)}
 
 
 def quoted(text: str) -> str:

@@ -186,6 +186,18 @@ def test_who_reads_a_store_goes_on_through_a_merge_and_is_told_when_its_data_are
         reader.histories(range(3))
 
 
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_bucket_that_is_not_what_the_manifest_says_is_an_error_and_never_fewer_rows(tmp_path, damage):
+    take_in_days(tmp_path, [1, 2], buckets=1)
+    path = tmp_path / "store" / bucket_path("ingests/000002", "touchpoints", 0)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    else:
+        path.unlink()
+    with pytest.raises(CorredorError, match="000002/touchpoints: holds other rows than it did"):
+        stored(tmp_path).histories([0])
+
+
 SIDES = {
     "people": (
         "customers",
