@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,17 +15,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.bucket_duplicates import only_names_of_rows
+from features.bucket_rows import CODED, bucket_path, rows_writer
 from features.buckets import buckets_of
 from features.contract import CONTRACT, newest_moment
-from features.durable import sync
+from features.durable import sync_folder
 from features.ingested import NAMED, QUARANTINE, TableFacts
 from features.quarantine import SCHEMA as QUARANTINE_SCHEMA
+from features.quarantine import Quarantine
 from features.queries import Query
 from features.settings import DataSettings
 from features.sources import Answer, Opened
+from features.streams import group_by_customer
 
-HELD_ROWS = 2_000_000
-"""Rows that are held before they are written: the more, the larger the pieces of a bucket."""
+HELD_BYTES = 128 << 20
+"""Bytes of rows that are held before they are written: the more, the larger the pieces of a bucket."""
 
 
 class BucketFiles:
@@ -39,7 +44,7 @@ class BucketFiles:
         self._piece = -1
         self._held: list[pa.Table] = []
         self._writers: dict[int, pq.ParquetWriter] = {}
-        self._aside: list[pa.Table] = []
+        self._aside: pq.ParquetWriter | None = None
         self._tally: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -52,30 +57,34 @@ class BucketFiles:
     ) -> None:
         """Remove the folder after an error, or when nothing came."""
         if error is not None or not self.facts:
-            for writer in self._writers.values():
-                with suppress(Exception):
-                    writer.close()
+            with suppress(Exception):
+                self._close_writers()
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def take(
-        self, opened: Opened, table: str, query: Query, settings: DataSettings, until: int, inputs: str
-    ) -> int:
+    def begin(self, table: str, inputs: str = "") -> None:
+        """Begin with a table; `inputs` tell the files of one that is told as a whole."""
+        self._close_table()
+        self._table, self._schema, self._piece = table, None, -1
+        (self.folder / table).mkdir()
+        self._tally = {
+            "columns": {},
+            "buckets": defaultdict(int),
+            "stretches": 0,
+            "aside": 0,
+            "copies": 0,
+            "last": None,
+            "occurred": None,
+            "names": set(),
+            "inputs": inputs,
+        }
+
+    def quarantine(self) -> Quarantine:
+        """Return a quarantine whose rows are written beside those of the table."""
+        return Quarantine(self._put_aside)
+
+    def take(self, opened: Opened, query: Query, settings: DataSettings, until: int) -> int:
         """Take the rows that a query gives of opened sources; return how many of the table came so far."""
-        if table != self._table:
-            self._close_table()
-            self._table, self._schema, self._piece = table, None, -1
-            self._tally = {
-                "columns": {},
-                "buckets": defaultdict(int),
-                "aside": 0,
-                "copies": 0,
-                "last": None,
-                "occurred": None,
-                "names": set(),
-                "inputs": inputs,
-                "rows": 0,
-            }
-        answer = Answer(CONTRACT[table], query, opened.files, opened.quarantine)
+        answer = Answer(CONTRACT[self._table], query, opened.files, opened.quarantine)
         for rows, _ in answer.checked(opened.session, settings.project.zone, until):
             if self._schema is None or rows.schema != self._schema:
                 self._flush()
@@ -84,34 +93,24 @@ class BucketFiles:
                 self._tally["columns"] |= {f.name: str(f.type) for f in rows.schema}
             self._note(rows)
             self._held.append(rows)
-            if sum(map(len, self._held)) >= HELD_ROWS:
+            if sum(part.nbytes for part in self._held) >= HELD_BYTES:
                 self._flush()
         lost = [opened.files[f].intake for f in query.relations if f in opened.files]
         self._tally["aside"] += answer.aside + sum(i.quarantined for i in lost)
         self._tally["copies"] += sum(i.duplicates for i in lost)
-        self._aside.append(opened.quarantine.table())
-        return int(self._tally["rows"])
+        opened.quarantine.hand_on()
+        return int(sum(self._tally["buckets"].values())) + sum(map(len, self._held))
 
     def end(self) -> None:
         """Write what is held, and have the disk hold all of it."""
         self._close_table()
-        if self._aside and self.facts:
-            aside = pa.concat_tables(self._aside)
-            if len(aside):  # what two tables read of one file is put aside once
-                aside = aside.group_by(QUARANTINE_SCHEMA.names, use_threads=False).aggregate([])
-            pq.write_table(aside.select(QUARANTINE_SCHEMA.names), self.folder / QUARANTINE)
-            (self.folder / QUARANTINE).chmod(0o600)
-        for path in sorted(self.folder.rglob("*"), reverse=True):
-            sync(path)
-        if self.folder.is_dir():
-            sync(self.folder)
+        sync_folder(self.folder)
 
     def _note(self, rows: pa.Table) -> None:
         """Keep what is said of a table's rows together."""
         tally = self._tally
         if not len(rows):
             return
-        tally["rows"] += len(rows)
         newest = newest_moment({self._table: rows})
         tally["last"] = max((m for m in (tally["last"], newest) if m is not None), default=None)
         if self._table == "touchpoints":
@@ -121,28 +120,29 @@ class BucketFiles:
         if self._table in NAMED:
             tally["names"].update(pc.unique(rows[NAMED[self._table]]).to_pylist())
 
+    def _put_aside(self, rows: pa.Table) -> None:
+        """Write rows of the quarantine, for the owner's eyes only."""
+        if self._aside is None:
+            path = self.folder / self._table / QUARANTINE
+            path.touch(mode=0o600)
+            self._aside = pq.ParquetWriter(path, QUARANTINE_SCHEMA, compression="zstd")
+        self._aside.write_table(rows)
+
     def _flush(self) -> None:
         """Write the rows that are held, each to its bucket's file, a customer's rows together."""
         if not self._held:
             return
-        rows = pa.concat_tables(self._held).combine_chunks()
+        rows = pa.concat_tables(self._held)
         self._held = []
         if not len(rows):
             return
-        ids = rows["customer_id"].combine_chunks().dictionary_encode()
-        bucket_of_id = buckets_of(ids.dictionary, self.buckets)
-        codes = ids.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        bucket = bucket_of_id[codes]
-        order = np.argsort(bucket * len(ids.dictionary) + codes, kind="stable")
-        rows, bucket = rows.take(pa.array(order)), bucket[order]
-        ends = np.searchsorted(bucket, np.arange(self.buckets + 1))
-        for b in np.flatnonzero(np.diff(ends)).tolist():
+        self._tally["stretches"] += 1
+        for b, some in by_bucket(rows, self.buckets):
             if b not in self._writers:
-                path = self.folder / self._table / f"{b:04d}-{self._piece}.parquet"
-                path.parent.mkdir(exist_ok=True)
-                self._writers[b] = pq.ParquetWriter(path, rows.schema, compression="zstd")
-            self._writers[b].write_table(rows.slice(int(ends[b]), int(ends[b + 1] - ends[b])))
-            self._tally["buckets"][str(b)] += int(ends[b + 1] - ends[b])
+                path = self.folder.parent / bucket_path(self.folder.name, self._table, b, self._piece)
+                self._writers[b] = rows_writer(path, some.schema)
+            self._writers[b].write_table(some)
+            self._tally["buckets"][str(b)] += len(some)
 
     def _close_writers(self) -> None:
         for writer in self._writers.values():
@@ -154,7 +154,39 @@ class BucketFiles:
             return
         self._flush()
         self._close_writers()
-        facts = {name: value for name, value in self._tally.items() if name != "rows"}
-        facts |= {"buckets": dict(facts["buckets"]), "names": sorted(facts["names"])}
-        self.facts[self._table] = TableFacts(pieces=self._piece + 1, **facts)
+        if self._aside is not None:
+            self._aside.close()
+            self._aside = None
+        tally = self._tally | {
+            "buckets": dict(self._tally["buckets"]),
+            "names": sorted(self._tally["names"]),
+        }
+        self.facts[self._table] = TableFacts(pieces=self._piece + 1, **tally)
         self._table = ""
+
+
+def by_bucket(rows: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the rows of each bucket that has any, a customer's together and else in their order.
+
+    Texts that many rows share are Arrow dictionaries in them, which hold just the names that rows have.
+    """
+    for i, at in enumerate(rows.schema):
+        if at.name in CODED and pa.types.is_string(at.type):
+            rows = rows.set_column(i, at.name, rows[at.name].dictionary_encode())
+    rows = rows.combine_chunks()
+    ids = rows["customer_id"].combine_chunks()
+    bucket_of_id = buckets_of(ids.dictionary, buckets)
+    by_place = np.argsort(bucket_of_id, kind="stable")
+    place = np.empty(len(by_place), np.int64)
+    place[by_place] = np.arange(len(by_place))
+    customer = place[ids.indices.to_numpy(zero_copy_only=False)]
+    order, offsets, _ = group_by_customer(customer, customer, np.arange(len(rows)), len(by_place))
+    rows, names = rows.take(pa.array(order)), ids.dictionary.take(pa.array(by_place))
+    customer = customer[order].astype(np.int32)
+    ends = np.searchsorted(bucket_of_id[by_place], np.arange(buckets + 1))
+    for b in np.flatnonzero(np.diff(ends)).tolist():
+        first, last = int(offsets[ends[b]]), int(offsets[ends[b + 1]])
+        some = only_names_of_rows(rows.slice(first, last - first))
+        codes = pa.array(customer[first:last] - np.int32(ends[b]))
+        own = pa.DictionaryArray.from_arrays(codes, names[int(ends[b]) : int(ends[b + 1])])
+        yield b, some.set_column(some.column_names.index("customer_id"), "customer_id", own)

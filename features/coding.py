@@ -32,6 +32,9 @@ def encode(columns: Sequence[pa.ChunkedArray | pa.Array]) -> tuple[Ints, tuple[C
     combined = np.zeros(n, np.int64)
     levels: list[list[str | None]] = []
     for column in columns:
+        if getattr(column, "null_count", 0) == n:  # a column that the log has not
+            levels.append([None])
+            continue
         codes, names = text_codes(column)
         combined *= len(names)
         combined += codes

@@ -24,7 +24,7 @@ from numba import njit
 from features.clock import Bool
 from features.errors import CorredorError
 
-BLOCK_BYTES = 1 << 25
+BLOCK_BYTES = 1 << 23
 LONGEST_CELL = 1 << 20
 """A quote that is not closed within these bytes is taken for a quote too many."""
 

@@ -72,6 +72,14 @@ def tell_duplicates(table: pa.Table, contract: TableContract) -> Told:
     return Told(kept, aside)
 
 
+def first_of_equals(table: pa.Table) -> Bool:
+    """Return which rows are the first of those that have the same value in every column."""
+    kept = np.ones(len(table), dtype=np.bool_)
+    with scratch() as connection:
+        _keep_one(connection, table, table.column_names, kept)
+    return kept
+
+
 def _candidates(connection: Any, table: pa.Table, columns: list[str], among: Bool) -> Int64:
     """Return the positions of the rows, among some, whose values in `columns` may not be theirs alone."""
     connection.register("rows", table.select(columns))

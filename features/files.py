@@ -21,8 +21,8 @@ from features.contract import Intake
 from features.csv_files import Block, read_csv_blocks
 from features.declared import Form, Problem, check_types, read_declared, zoned
 from features.errors import CorredorError, unknown_name
+from features.files_held import RowsHeld, scan_of
 from features.json_files import is_array, read_json_blocks
-from features.lockdown import quoted
 from features.names import check_names
 from features.quarantine import Quarantine, rows_as_json
 from features.queries import ROW
@@ -38,7 +38,7 @@ _ENDINGS = {
 
 @dataclass(frozen=True)
 class LoadedFiles:
-    """What `[files.NAME]` became: an Arrow table, or the SQL that scans its Parquet files."""
+    """What `[files.NAME]` became: an Arrow table, or the SQL that scans Parquet files."""
 
     relation: pa.Table | str
     intake: Intake
@@ -59,6 +59,7 @@ def load_files(
     quarantine: Quarantine,
     patterns: Sequence[str] = (),
     partly: bool = False,
+    disk: Path | None = None,
 ) -> LoadedFiles:
     """Return the rows of a `[files.NAME]`, with the hidden column that numbers them.
 
@@ -75,6 +76,7 @@ def load_files(
         quarantine: Takes the rows put aside.
         patterns: Paths instead of the source's own.
         partly: They are some of its files: what only all of them can lack is not asked of them.
+        disk: A folder to hold the rows in, of which then only a part is in memory at a time.
     """
     where = f"[files.{name}]"
     check_types(where, source.columns)
@@ -94,7 +96,7 @@ def load_files(
         kind == "json" and not any(map(partial(is_array, encoding=source.encoding), paths, called))
     )
     form = Form.of(source, zone)
-    tables: list[pa.Table] = []
+    held = RowsHeld(disk)
     rows = duplicates = 0
     for i, (path, label) in enumerate(zip(paths, called, strict=True)):
         for block in _blocks(path, label, kind, source, form):
@@ -106,13 +108,12 @@ def load_files(
             rows += came
             duplicates += copies[i] * came
             table = table.append_column(ROW, pa.array(row_numbers(number, i, block.lines)))
-            tables.append(table.filter(pa.array(~bad)) if bad.any() else table)
-    relation = pa.concat_tables(tables, promote_options="permissive")
-    kept = len(relation)
-    intake = Intake(rows + duplicates, kept, duplicates, rows - kept, quarantine.reasons(f"files.{name}"))
+            held.add(table.filter(pa.array(~bad)) if bad.any() else table)
+    reasons = quarantine.reasons(f"files.{name}")
+    intake = Intake(rows + duplicates, held.rows, duplicates, rows - held.rows, reasons)
     if not partly:
-        check_whole(where, source, relation.column_names, intake, called[0])
-    return LoadedFiles(relation, intake, called, has_lines)
+        check_whole(where, source, held.names, intake, called[0])
+    return LoadedFiles(held.relation(), intake, called, has_lines)
 
 
 def check_whole(where: str, source: FileSource, names: Sequence[str], intake: Intake, first: str) -> None:
@@ -251,10 +252,10 @@ def _relative(path: Path, folder: Path) -> str:
 
 def _parquet_scan(paths: Sequence[Path], number: int) -> str:
     """Return the SQL that scans Parquet files, with the number of each row."""
-    listed = ", ".join(quoted(str(path)) for path in paths)
     start = number << _SOURCE_SHIFT
-    row = f"{start} + file_index::bigint * {1 << _FILE_SHIFT} + file_row_number + 1"
-    return f"select *, {row} as {ROW} from read_parquet([{listed}], union_by_name = true)"
+    return scan_of(
+        paths, f", {start} + file_index::bigint * {1 << _FILE_SHIFT} + file_row_number + 1 as {ROW}"
+    )
 
 
 def _blocks(path: Path, label: str, kind: str, source: FileSource, form: Form) -> Iterator[Block]:
@@ -273,19 +274,15 @@ def _parquet_blocks(path: Path) -> Iterator[Block]:
     first = 1
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=1 << 20):
-            table = pa.table(batch)
-            lines = np.arange(first, first + len(table), dtype=np.int64)
-            first += len(table)
-            none = np.empty(0, dtype=np.int64)
-            told = partial(_told, table)
-            yield Block(
-                table,
-                lines,
-                told,
-                none,
-                [],
-                pa.nulls(0),
-            )
+            yield _parquet_block(pa.table(batch), first)
+            first += len(batch)
+        if first == 1:
+            yield _parquet_block(file.schema_arrow.empty_table(), first)
+
+
+def _parquet_block(table: pa.Table, first: int) -> Block:
+    lines = np.arange(first, first + len(table), dtype=np.int64)
+    return Block(table, lines, partial(_told, table), np.empty(0, dtype=np.int64), [], pa.nulls(0))
 
 
 def _told(table: pa.Table, some: Bool) -> pa.Array:

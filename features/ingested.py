@@ -1,10 +1,11 @@
 """A workspace's sources as Parquet by bucket of customers, so that any part of the company is read alone.
 
 `manifest.json` is the only word on what is in a store: a folder that it does not name is of an ingest that
-was killed, and is removed by the next one. Each ingest has a folder of its own, with a file for each bucket
-(`ingests/000001/touchpoints/0042-0.parquet`), and is never touched by a later one, save where a table is told
-anew as a whole. Duplicates count once over all ingests: all rows of a customer are in one bucket, and are
-told apart when it is read.
+was killed, or was replaced, and is removed by the next one. Each ingest has a folder of its own, with a file
+for each bucket (`ingests/000001/touchpoints/0042-0.parquet`) and the rows that were put aside on the way to
+a table. What is in a folder never changes; a table may be told anew as a whole in a later one, and small
+ingests become one (`features.bucket_merging`). Duplicates count once over all ingests: all rows of a customer
+are in one bucket, and are told apart when it is read.
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.bucket_duplicates import only_names_of_rows, tell_in_buckets
+from features.bucket_rows import bucket_path, coded_schema, read_rows
 from features.contract import ARROW, CONTRACT, Intake, Tables, newest_moment
-from features.duplicates import tell_duplicates
 from features.durable import write_text
 from features.errors import CorredorError
 from features.histories import Histories, build_histories
+from features.quarantine import SCHEMA as QUARANTINED
 from features.quarantine import Quarantine, empty_quarantine, rows_as_json
 
-FORMAT = 1
+FORMAT = 2
 HASH = "fnv1a-64 folded"
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
-_CODED = ["customer_id", "kind", "channel", "item", "agent_id", "team", "outcome"]
-"""Texts of touchpoints that are few, or of many rows each."""
-_CODES = pa.dictionary(pa.int32(), pa.string())
 NAMED = {"touchpoints": "kind", "relationships": "product"}
 """Tables of which the names are kept that a configuration may ask for."""
 _TYPES = {str(kind): kind for kind in ARROW.values()}
@@ -58,10 +60,12 @@ class TableFacts:
     """Bucket -> rows."""
     pieces: int
     """Files that a bucket may have: a new one where the columns of the sources change."""
+    stretches: int
+    """In how many stretches of rows it was written, each sorted by itself."""
     aside: int
     """Rows that broke the contract or were not whole in their file."""
     copies: int = 0
-    """Rows of files that repeat another byte for byte."""
+    """Rows that repeat another, and are not kept: of files that repeat one, and left out of a merge."""
     last: int | None = None
     """The last moment of the table's facts of the past (µs UTC)."""
     occurred: tuple[int, int] | None = None
@@ -71,14 +75,24 @@ class TableFacts:
     inputs: str = ""
     """Of a table told as a whole: what tells the files that it was made of."""
 
+    @property
+    def rows(self) -> int:
+        """Rows of all buckets."""
+        return sum(self.buckets.values())
+
 
 @dataclass(frozen=True)
 class Ingest:
-    """One ingest: its folder, the files it read, what it holds of each table."""
+    """One ingest, or several that became one: the folder, the files read, what it holds of each table."""
 
     folder: str
     files: Sequence[FileFacts]
     tables: Mapping[str, TableFacts]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(facts.rows for facts in self.tables.values())
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ class Manifest:
 
     def write(self, store: Path) -> None:
         """Make this the word on what is in a store."""
-        write_text(store / MANIFEST, json.dumps(asdict(self), ensure_ascii=False, indent=1))
+        write_text(store / MANIFEST, json.dumps(asdict(self), ensure_ascii=False))
 
     def tables(self) -> tuple[str, ...]:
         """Return the tables, in the order of the contract."""
@@ -205,17 +219,9 @@ class Store:
         tables, intake = {}, {}
         quarantine = Quarantine()
         for name in only or self.manifest.tables():
-            schema = self.schema(name)
-            parts = [] if coded and name == "touchpoints" else [schema.empty_table()]
-            for ingest, facts in self.manifest.of(name):
-                for bucket in wanted:
-                    if str(bucket) in facts.buckets:
-                        for piece in range(facts.pieces):
-                            path = self.folder / bucket_path(ingest.folder, name, bucket, piece)
-                            if path.is_file():
-                                parts.append(_read(path, schema, coded and name == "touchpoints"))
-            table = pa.concat_tables(parts or [schema.empty_table()])
-            told = tell_duplicates(table, CONTRACT[name])
+            as_codes = coded and name == "touchpoints"
+            table = self.rows_of(name, wanted, self.manifest.ingests, coded=as_codes)
+            told = tell_in_buckets(table, CONTRACT[name])
             for problem in told.aside:
                 quarantine.add(
                     int(problem.rows.sum()),
@@ -227,10 +233,27 @@ class Store:
             kept, aside = int(told.kept.sum()), sum(int(p.rows.sum()) for p in told.aside)
             reasons = quarantine.reasons(name)
             intake[name] = Intake(len(table), kept, len(table) - kept - aside, aside, reasons)
-            if kept < len(table):  # a name may be of rows alone that do not count
-                table = table.filter(pa.array(told.kept)).cast(schema)
+            if kept < len(table):
+                table = only_names_of_rows(table.filter(pa.array(told.kept)))
             tables[name] = table
         return Tables(tables, intake, newest_moment(tables), quarantine=quarantine.table())
+
+    def rows_of(
+        self, name: str, buckets: Iterable[int], ingests: Sequence[Ingest], *, coded: bool = False
+    ) -> pa.Table:
+        """Return all rows of a table that some ingests hold in some buckets, in the order in which they came.
+
+        Raises:
+            CorredorError: the store is not as the manifest says any more.
+        """
+        schema, wanted = self.schema(name), list(buckets)
+        parts = [(coded_schema(schema) if coded else schema).empty_table()]
+        for ingest, facts in [(i, i.tables[name]) for i in ingests if name in i.tables]:
+            for bucket in wanted:
+                if rows := facts.buckets.get(str(bucket)):
+                    places = [bucket_path(ingest.folder, name, bucket, i) for i in range(facts.pieces)]
+                    parts += read_rows([self.folder / p for p in places], schema, rows, coded=coded)
+        return pa.concat_tables(parts)
 
     def histories(self, buckets: Iterable[int]) -> Histories:
         """Return the histories of the customers of some buckets."""
@@ -250,30 +273,24 @@ class Store:
                 now.quarantined + aside,
                 now.reasons,
             )
-        before = [
-            pq.read_table(path)
-            for ingest in self.manifest.ingests
-            if (path := self.folder / ingest.folder / QUARANTINE).is_file()
-        ]
-        quarantine = pa.concat_tables([empty_quarantine(), *before, found.quarantine])
+        quarantine = pa.concat_tables([self._put_aside(), found.quarantine])
         return Tables(found.tables, intake, found.extracted_at, quarantine=quarantine)
 
-
-def bucket_path(folder: str, table: str, bucket: int, piece: int = 0) -> Path:
-    """Return where an ingest keeps a bucket of a table, relative to the store."""
-    return Path(folder) / table / f"{bucket:04d}-{piece}.parquet"
-
-
-def _read(path: Path, schema: pa.Schema, coded: bool) -> pa.Table:
-    """Return one file with all columns of the table, null where it has none."""
-    metadata = pq.read_metadata(path)
-    codes = [name for name in metadata.schema.names if coded and name in _CODED]
-    with pq.ParquetFile(path, metadata=metadata, read_dictionary=codes or None) as file:
-        found = file.read(use_threads=False)
-    for at in schema:
-        if at.name not in found.column_names:
-            found = found.append_column(at, pa.nulls(len(found), at.type))
-    if not coded:
-        return found.select(schema.names).cast(schema)
-    names = pa.schema([at.with_type(_CODES) if at.name in _CODED else at for at in schema])
-    return found.select(schema.names).cast(names)
+    def _put_aside(self) -> pa.Table:
+        """Return the rows put aside by all ingests; those of a file that several tables read, once."""
+        found = empty_quarantine().append_column("table", pa.array([], pa.string()))
+        for ingest in self.manifest.ingests:
+            for name in ingest.tables:
+                path = self.folder / ingest.folder / name / QUARANTINE
+                if path.is_file():
+                    some = pq.read_table(path)
+                    some = some.append_column("table", pa.repeat(name, len(some)))
+                    found = pa.concat_tables([found, some])
+        columns = QUARANTINED.names
+        of_file = pc.starts_with(found["source"], "files.")
+        each = found.filter(of_file).group_by([*columns, "table"], use_threads=False)
+        most = each.aggregate([([], "count_all")]).group_by(columns, use_threads=False)
+        most = most.aggregate([("count_all", "max")])
+        times = np.repeat(np.arange(len(most)), most["count_all_max"].to_numpy())
+        once = most.select(columns).take(pa.array(times))
+        return pa.concat_tables([once, found.filter(pc.invert(of_file)).select(columns)])

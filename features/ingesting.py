@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from features.bucket_files import BucketFiles
+from features.bucket_merging import in_few_stretches, merge_small, next_folder
 from features.clock import now_us
 from features.durable import sync
 from features.errors import CorredorError
@@ -24,6 +25,10 @@ from features.sources import file_sources, open_sources, read_queries, readable_
 
 BUCKETS = 64
 MOST_BUCKETS = 4096
+NEEDED = 1280 << 20
+"""Bytes that taking files in needs, however large they are."""
+_BESIDE_QUERIES = 768 << 20
+"""Of these, what the rows on their way and the program take."""
 
 Tell = Callable[[float, str], None]
 
@@ -48,10 +53,14 @@ def ingest(
     *,
     buckets: int | None = None,
     anew: bool = False,
+    memory: int | None = None,
     extracted_us: int | None = None,
     tell: Tell | None = None,
 ) -> Taken:
     """Take the files in that a store does not have yet; whatever happens, it is as before or has all of them.
+
+    Then small ingests become one (`features.bucket_merging`). What was replaced is removed by the next
+    ingest, so that who reads the store meanwhile can go on; with `anew`, at once.
 
     A table whose query goes row by row through one source of files takes in new files alone. Any other
     (one that groups, joins, compares rows, or reads a database) is told anew as a whole when a file that
@@ -63,13 +72,19 @@ def ingest(
         store: the folder of the store.
         buckets: how many there are to be, when the store is new; by default 64.
         anew: forget what the store has.
+        memory: bytes that it may take; by default most of what the machine has, where a query groups or
+            joins, else about what `NEEDED` says.
         extracted_us: the moment of the extraction (µs UTC), after which nothing can have happened.
         tell: told how far it is.
 
     Raises:
-        CorredorError: a source cannot be read, its query was changed since the store was made, or another
-            ingest is at it.
+        CorredorError: a source cannot be read, its query was changed since the store was made, another
+            ingest is at it, or the memory is less than any ingest takes.
     """
+    if memory is not None and memory < NEEDED:
+        raise CorredorError(
+            f"--memory: taking sources in takes {NEEDED >> 20} MB, however large they are. Allow more."
+        )
     folder = Path(folder).resolve()
     store.mkdir(parents=True, exist_ok=True)
     with _alone(store):
@@ -82,18 +97,15 @@ def ingest(
         found = source_files(settings, folder, queries, manifest)
         new = new_files(found, manifest)
         jobs = _jobs(queries, found, new, manifest)
-        number = 1 + max((int(p.name) for p in (store / "ingests").glob("[0-9]*")), default=0)
-        place = f"ingests/{number:06d}"
+        place = next_folder(store)
         if not anew:  # else what is there stays until there is another
             _remove_unnamed(store, manifest)
         until = now_us() if extracted_us is None else extracted_us
         with BucketFiles(store / place, manifest.buckets) as files:
             for done, job in enumerate(jobs):
+                files.begin(job.table, job.inputs)
                 for at, chosen in enumerate(job.groups):
-                    query = {job.table: queries[job.table]}
-                    some = {} if chosen is None else {chosen.source: [folder / chosen.path]}
-                    with open_sources(settings, folder, query, chosen=some) as opened:
-                        rows = files.take(opened, job.table, query[job.table], settings, until, job.inputs)
+                    rows = _take(files, settings, folder, queries[job.table], job, chosen, until, memory)
                     if tell is not None:
                         share = (done + (at + 1) / len(job.groups)) / len(jobs)
                         tell(share, f"{rows:,} rows of {job.table}")
@@ -104,19 +116,57 @@ def ingest(
             files.facts,
             [job.table for job in jobs if job.source is None],
         )
+        named = [manifest]
         if jobs:
-            whole = set(taken.whole)
-            before = tuple(
-                replace(i, tables={n: t for n, t in i.tables.items() if n not in whole})
-                for i in manifest.ingests
-            )
             added = Ingest(place, tuple(f for some in new.values() for f in some), files.facts)
-            after = replace(manifest, ingests=(*before, added))
-            _check(Store(store, after), files.facts)
+            manifest = _with(manifest, added, taken.whole)
+            _check(Store(store, manifest), files.facts)
+            settled = in_few_stretches(Store(store, manifest), added)
+            manifest = replace(manifest, ingests=(*manifest.ingests[:-1], settled))
             sync(store / "ingests")
-            after.write(store)
-            _remove_unnamed(store, after)
+            manifest.write(store)
+            named.append(manifest)
+        manifest = merge_small(store, manifest, tell)
+        _remove_unnamed(store, manifest, *named)
         return taken
+
+
+def _with(manifest: Manifest, added: Ingest, whole: Collection[str]) -> Manifest:
+    """Return what is in a store with an ingest more, which tells some tables anew as a whole."""
+    before = tuple(
+        replace(i, tables={name: facts for name, facts in i.tables.items() if name not in whole})
+        for i in manifest.ingests
+    )
+    return replace(manifest, ingests=(*before, added))
+
+
+def _take(
+    files: BucketFiles,
+    settings: DataSettings,
+    folder: Path,
+    query: Query,
+    job: _Job,
+    chosen: FileFacts | None,
+    until: int,
+    memory: int | None,
+) -> int:
+    """Take what a query gives of one file, or of all; return how many rows of the table came so far."""
+    some = {} if chosen is None else {chosen.source: [folder / chosen.path]}
+    disk = (files.folder / "reading").resolve()
+    disk.mkdir()
+    try:
+        with open_sources(
+            settings,
+            folder,
+            {job.table: query},
+            chosen=some,
+            quarantine=files.quarantine(),
+            disk=disk,
+            memory=None if memory is None else memory - _BESIDE_QUERIES,
+        ) as opened:
+            return files.take(opened, query, settings, until)
+    finally:
+        shutil.rmtree(disk)
 
 
 def source_files(
@@ -246,15 +296,17 @@ def _check(after: Store, changed: Collection[str]) -> None:
             after.tables([bucket], only=("customers",))
 
 
-def _remove_unnamed(store: Path, manifest: Manifest | None) -> None:
-    """Remove the folders that a manifest does not name: of killed ingests, and of tables told anew."""
-    named = {} if manifest is None else {Path(i.folder).name: set(i.tables) for i in manifest.ingests}
+def _remove_unnamed(store: Path, *manifests: Manifest) -> None:
+    """Remove the folders that no manifest names: of killed ingests, and of what was replaced."""
+    named: dict[str, set[str]] = {}
+    for ingest in (i for manifest in manifests for i in manifest.ingests):
+        named.setdefault(Path(ingest.folder).name, set()).update(ingest.tables)
     for folder in (store / "ingests").glob("[0-9]*"):
         if folder.name not in named:
             shutil.rmtree(folder)
             continue
         for table in folder.iterdir():
-            if table.is_dir() and table.name not in named[folder.name]:
+            if table.name not in named[folder.name]:
                 shutil.rmtree(table)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numba import njit
 
 from features.csv_files import BLOCK_BYTES, Block, utf8_blocks
 from features.declared import mask_of
@@ -40,8 +41,10 @@ def read_json_blocks(
             text: 12E5 and 1200000.0 would be the same id.
     """
     if is_array(path, where, encoding):
-        text = b"".join(part for part, _ in utf8_blocks(path, encoding, where, block_bytes)).decode()
-        yield _block(_objects_of_array(text, where), 1, where, typed)
+        first = 1
+        for texts in _elements(utf8_blocks(path, encoding, where, max(block_bytes // 4, 1)), where):
+            yield _block(texts, first, where, typed)
+            first += len(texts)
         return
     rest, line, any_rows = b"", 1, False
     for text_bytes, final in utf8_blocks(path, encoding, where, block_bytes):
@@ -66,14 +69,69 @@ def _lines(data: bytes) -> pa.Array:
     return pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-def _objects_of_array(text: str, where: str) -> pa.Array:
-    """Return the elements of a JSON array as text each."""
+def _elements(blocks: Iterator[tuple[bytes, bool]], where: str) -> Iterator[pa.Array]:
+    """Yield the elements of a JSON array as text each, some at a time.
+
+    The text is cut at the last comma between elements that has come. Beside a cut an element of our own is
+    parsed, which makes the errors those of the whole text.
+    """
+    head, rest, line = "", b"", 1
+    state = np.zeros(4, np.int64)
+    for block, final in blocks:
+        data = rest + block
+        cut = _last_comma(np.frombuffer(data, np.uint8), len(rest), state)
+        ended = bool(state[_ENDED]) and bool(data[state[_ENDED] :].strip())
+        if final or ended:
+            text, own = head + data.decode(), 0
+        elif cut > 0:
+            text, own = head + data[:cut].decode() + ",0]", 1
+        else:
+            rest = data
+            continue
+        texts = _objects_of_array(text, line, where)
+        yield texts[1 if head else 0 : len(texts) - own]
+        line += data[:cut].count(b"\n")
+        head, rest = "[0,", data[cut + 1 :]
+        state[_ENDED] -= cut + 1 if state[_ENDED] else 0
+
+
+def _objects_of_array(text: str, line: int, where: str) -> pa.Array:
+    """Return the elements of a JSON array, which begins on a line of its file, as text each."""
     try:
         elements = json.loads(text, parse_float=_Digits, parse_int=_Digits, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise CorredorError(f"{where} is not JSON: line {line + error.lineno - 1}: {error.msg}.") from None
     except ValueError as error:
-        at = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise CorredorError(f"{where} is not JSON: {at}.") from None
+        raise CorredorError(f"{where} is not JSON: {error}.") from None
     return pa.array([_dump(element) for element in elements], pa.large_string())
+
+
+_DEPTH, _IN_TEXT, _ESCAPED, _ENDED = range(4)
+"""Where the scan of an array is: within how many brackets, in a text, behind a backslash, behind its end."""
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _last_comma(data: Any, start: int, state: Any) -> int:
+    """Return the place of the last comma between elements of an array from `start` on, -1 if none."""
+    last = -1
+    for i in range(start, len(data)):
+        c = data[i]
+        if state[_ESCAPED]:
+            state[_ESCAPED] = 0
+        elif state[_IN_TEXT]:
+            state[_IN_TEXT] = c != 34
+            state[_ESCAPED] = c == 92
+        elif c == 34:
+            state[_IN_TEXT] = 1
+        elif c == 91 or c == 123:
+            state[_DEPTH] += 1
+        elif c == 93 or c == 125:
+            state[_DEPTH] -= 1
+            if state[_DEPTH] == 0 and not state[_ENDED]:
+                state[_ENDED] = i + 1
+        elif c == 44 and state[_DEPTH] == 1 and not state[_ENDED]:
+            last = i
+    return last
 
 
 class _Digits(float):
@@ -117,16 +175,15 @@ def _block(texts: pa.Array, first: int, where: str, typed: frozenset[str]) -> Bl
         names = [row[0] for row in found]
         for name in names:
             check_name(where, name)
-        keys = [quoted(f'$."{name}"') for name in names]
-        cells = [
-            f"nullif(json_extract_string(t, {key}), '') as {identifier(name)}"
-            for name, key in zip(names, keys, strict=True)
-        ]
-        fractions = [f"json_type(t, {key}) = 'DOUBLE'" for key in keys]
         table = pa.table({"": pa.nulls(len(kept))}).select([])
         if names:
-            table = connection.sql(f"select {', '.join(cells)} from kept").to_arrow_table()
-            fraction = connection.sql(f"select {', '.join(fractions)} from kept").to_arrow_table()
+            paths = "[" + ", ".join(quoted(f'$."{name}"') for name in names) + "]"
+            cells = [f"nullif(v[{i}], '') as {identifier(name)}" for i, name in enumerate(names, start=1)]
+            told = f"(select json_extract_string(t, {paths}) as v from kept)"  # each text is parsed once
+            table = connection.sql(f"select {', '.join(cells)} from {told}").to_arrow_table()
+            fractions = [f"v[{i}] = 'DOUBLE'" for i in range(1, len(names) + 1)]
+            told = f"(select json_type(t, {paths}) as v from kept)"
+            fraction = connection.sql(f"select {', '.join(fractions)} from {told}").to_arrow_table()
             for name, flags in zip(names, fraction.columns, strict=True):
                 if name not in typed and (at := np.flatnonzero(mask_of(flags))).size:
                     raise CorredorError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import pyarrow as pa
 from features.queries import LINED, ROW
 
 Connection = Any
+THREAD = 256 << 20
+"""Bytes that a thread takes which scans a large Parquet file."""
 
 
 @contextmanager
@@ -22,6 +25,8 @@ def locked_session(
     *,
     folders: Sequence[Path],
     timezone: str,
+    disk: Path | None = None,
+    memory: int | None = None,
 ) -> Iterator[Connection]:
     """Open a session with the given relations as views, reading from the given folders only.
 
@@ -29,9 +34,10 @@ def locked_session(
     is seen twice: without that column under its name, and with it under the prefix `__lines_`.
 
     Times without a zone are read, and calendars counted, in `timezone`. Nothing can be attached,
-    installed, written, or set.
+    installed, written, or set. What does not fit in `memory` (bytes) goes to the folder `disk`, which may be
+    read too.
     """
-    with tempfile.TemporaryDirectory(prefix="corredor-") as spill:
+    with tempfile.TemporaryDirectory(prefix="corredor-", dir=disk) as spill:
         connection = duckdb.connect(
             ":memory:",
             config={
@@ -40,19 +46,27 @@ def locked_session(
                 "autoload_known_extensions": "false",
                 "allow_community_extensions": "false",
                 "temp_directory": spill,
+                **({} if memory is None else _limited(memory)),
             },
         )
         try:
             connection.execute(f"set TimeZone = {quoted(timezone)}")
+            connection.execute("set enable_progress_bar = false")  # else a notebook prints one
             for name, relation in relations.items():
                 _add(connection, name, relation)
-            allowed = ", ".join(quoted(f"{folder}/") for folder in (*folders, spill))
+            allowed = ", ".join(quoted(f"{folder}/") for folder in (*folders, disk or spill))
             connection.execute(f"set allowed_directories = [{allowed}]")
             connection.execute("set enable_external_access = false")
             connection.execute("set lock_configuration = true")
             yield connection
         finally:
             connection.close()
+
+
+def _limited(memory: int) -> dict[str, str]:
+    """Return the settings that keep queries within so many bytes: what a thread scans counts too."""
+    threads = max(1, min(os.cpu_count() or 1, memory // THREAD))
+    return {"memory_limit": f"{memory}B", "threads": str(threads)}
 
 
 def quoted(text: str) -> str:

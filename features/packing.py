@@ -66,9 +66,9 @@ def pack(values: Ints) -> Packed:
     for kind in (np.int8, np.int16, np.int32):
         info = np.iinfo(kind)
         if low > info.min and high <= info.max:
-            data = np.empty(len(values), np.int64)
+            data = np.empty(len(values), kind)
             _pack(values, base, step, info.min, data)
-            return Packed(data.astype(kind), step, base)
+            return Packed(data, step, base)
     return Packed(values)
 
 
@@ -118,6 +118,7 @@ def _divides(values: Ints, base: int, factor: int) -> bool:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _pack(values: Ints, base: int, step: int, empty: int, data: Ints) -> None:
+def _pack(values: Ints, base: int, step: int, empty: int, data: npt.NDArray[Any]) -> None:
+    # what fits in 32 bits is below 2**53 before it is divided: a division of floats is exact, and fast
     for i in range(values.size):
-        data[i] = empty if values[i] == NULL else (values[i] - base) // step
+        data[i] = empty if values[i] == NULL else np.int64(np.float64(values[i] - base) / np.float64(step))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,22 @@ SCHEMA = pa.schema(
 )
 
 
+HELD_ROWS = 50_000
+"""Rows that are held before they are handed on."""
+
+
 @dataclass
 class Quarantine:
-    """The rows put aside so far."""
+    """The rows put aside so far; where there is somebody to `take` them, they are handed on and not held."""
 
+    take: Callable[[pa.Table], object] | None = None
     parts: list[pa.Table] = field(default_factory=list)
+    _counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, n_rows: int, **columns: Any) -> None:
         """Put `n_rows` rows aside; each column is an array, or one value for all of them, or left out."""
+        if not n_rows:
+            return
         arrays = []
         for at in SCHEMA:
             value = columns.get(at.name)
@@ -44,22 +53,28 @@ class Quarantine:
                 arrays.append(pa.repeat(pa.scalar(value, at.type), n_rows))
             else:
                 arrays.append(pa.array(value, at.type) if not isinstance(value, pa.ChunkedArray) else value)
-        self.parts.append(pa.table(arrays, schema=SCHEMA))
+        part = pa.table(arrays, schema=SCHEMA)
+        self.parts.append(part)
+        told = part.group_by(["source", "column", "reason"], use_threads=False).aggregate([([], "count_all")])
+        for row in told.to_pylist():
+            reason = f"{row['column']}: {row['reason']}" if row["column"] else row["reason"]
+            self._counts.setdefault(row["source"], Counter())[reason] += row["count_all"]
+        if self.take is not None and sum(map(len, self.parts)) >= HELD_ROWS:
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """Hand on what is held."""
+        if self.take is not None and self.parts:
+            self.take(self.table())
+            self.parts.clear()
 
     def table(self) -> pa.Table:
-        """Return all rows put aside."""
+        """Return the rows put aside that are held."""
         return pa.concat_tables(self.parts) if self.parts else empty_quarantine()
 
     def reasons(self, source: str) -> dict[str, int]:
         """Return how many rows of a source were put aside for each reason."""
-        counts: Counter[str] = Counter()
-        for part in self.parts:
-            mine = part.filter(pc.equal(part["source"], source))
-            for row in mine.group_by(["column", "reason"]).aggregate([([], "count_all")]).to_pylist():
-                counts[f"{row['column']}: {row['reason']}" if row["column"] else row["reason"]] += row[
-                    "count_all"
-                ]
-        return dict(counts.most_common())
+        return dict(self._counts.get(source, Counter[str]()).most_common())
 
 
 def empty_quarantine() -> pa.Table:

@@ -38,7 +38,7 @@ from features.queries import ROW, Query, one_line, parse_query, plain_sql, sql_w
 from features.settings import DataSettings, FileSource
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_BATCH_ROWS = 1 << 20
+_BATCH_ROWS = 1 << 18
 
 
 def load_tables(settings: DataSettings, folder: Path, *, extracted_us: int | None = None) -> Tables:
@@ -95,6 +95,9 @@ def open_sources(
     queries: Mapping[str, Query],
     *,
     chosen: Mapping[str, Sequence[Path]] | None = None,
+    quarantine: Quarantine | None = None,
+    disk: Path | None = None,
+    memory: int | None = None,
 ) -> Iterator[Opened]:
     """Open the files and databases that queries name, and none else.
 
@@ -103,11 +106,14 @@ def open_sources(
         folder: the workspace.
         queries: by table.
         chosen: name of a source of files, in lower case -> which of its files to read; by default all.
+        quarantine: takes the rows put aside; by default one of their own.
+        disk: a folder to hold rows in that memory need not hold; its content is the caller's to remove.
+        memory: bytes that the queries may take; by default most of what the machine has.
     """
     folder, zone = Path(folder).resolve(), settings.project.zone
     wanted = frozenset().union(*(query.relations for query in queries.values()))
     folders = readable_folders(settings, folder)
-    quarantine = Quarantine()
+    quarantine = Quarantine() if quarantine is None else quarantine
     files: dict[str, LoadedFiles] = {}
     for name, (source, patterns) in file_sources(settings, queries).items():
         if name.lower() in wanted:
@@ -121,6 +127,7 @@ def open_sources(
                 zone=zone,
                 quarantine=quarantine,
                 patterns=patterns if some is None else [str(path) for path in some],
+                disk=None if disk is None else _made(disk / f"files-{len(files)}"),
             )
     relations: dict[str, pa.Table | str] = {name: loaded.relation for name, loaded in files.items()}
     for name, database in settings.databases.items():
@@ -128,8 +135,15 @@ def open_sources(
         if asked:
             read = load_database(name, database, asked, folder=folder, folders=folders)
             relations |= {table.lower(): rows for table, rows in read.items()}
-    with locked_session(relations, folders=folders, timezone=settings.project.timezone) as session:
+    with locked_session(
+        relations, folders=folders, timezone=settings.project.timezone, disk=disk, memory=memory
+    ) as session:
         yield Opened(session, files, quarantine)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
 
 
 @dataclass
@@ -146,7 +160,7 @@ class Answer:
     """Rows of these that broke the contract."""
 
     def checked(self, session: Any, zone: ZoneInfo, until: int) -> Iterator[tuple[pa.Table, Any]]:
-        """Run the query; yield the rows that keep the contract, a million at a time, and their places.
+        """Run the query; yield the rows that keep the contract, some at a time, and their places.
 
         The first part has no rows, and the columns. Places are int64[2, n]: the file's row, the answer's.
         """
@@ -207,6 +221,11 @@ class Answer:
             yield reader.schema.empty_table()
             for batch in reader:
                 yield pa.Table.from_batches([batch])
+        except duckdb.OutOfMemoryException:
+            raise CorredorError(
+                f"{self.query.where}: the query does not fit in the memory that it may take. Allow more, or "
+                "let it only choose columns and rows: then the files are read a part at a time."
+            ) from None
         except duckdb.Error as error:
             raise CorredorError(f"{self.query.where}: {one_line(error)}") from None
 

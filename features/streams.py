@@ -153,7 +153,7 @@ def build_stream(
     """
     values = dict(values or {})
     codes, labels = coded(texts or {})
-    order, offsets = _order_by_time(customer, occurred_at, n_customers)
+    order, offsets = order_by_time(customer, occurred_at, n_customers)
     late = None
     if recorded_at is not None:
         late = np.maximum(np.where(recorded_at == NULL, occurred_at, recorded_at) - occurred_at, 0)
@@ -233,17 +233,17 @@ def _order_ties(
     return opens if same.any() else None
 
 
-def _order_by_time(customer: Ints, moment: Ints, n_customers: int) -> tuple[Ints, Ints]:
+def order_by_time(customer: Ints, moment: Ints, n_customers: int) -> tuple[Ints, Ints]:
     """Return the row order by (customer, moment), and the offsets of the customers."""
-    order, offsets, in_time = _group(customer, moment, np.arange(len(customer)), n_customers)
+    order, offsets, in_time = group_by_customer(customer, moment, np.arange(len(customer)), n_customers)
     if not in_time:  # logs mostly come in order of time: sort by time only those that do not
         by_time = np.argsort(moment, kind="stable")
-        order, offsets, _ = _group(customer, moment, by_time, n_customers)
+        order, offsets, _ = group_by_customer(customer, moment, by_time, n_customers)
     return order, offsets
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _group(customer: Ints, moment: Ints, rows: Ints, n_customers: int) -> tuple[Ints, Ints, bool]:
+def group_by_customer(customer: Ints, moment: Ints, rows: Ints, n_customers: int) -> tuple[Ints, Ints, bool]:
     """Group rows by customer, keeping their order; also tell whether each group is in order of time."""
     offsets = np.zeros(n_customers + 1, np.int64)
     for c in customer:
@@ -281,6 +281,7 @@ __all__ = [
     "build_stream",
     "empty_stream",
     "encode",
+    "order_by_time",
     "pack",
     "scaled",
 ]

@@ -41,19 +41,31 @@ def ingest(
         typer.Option(metavar="N", help="Parts to cut the company into; at first 64."),
     ] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Forget what was ingested before.")] = False,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What the run may take, such as 2GB.")
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Take the sources in by bucket of customers: new files only; what is there already stays."""
     from features.ingesting import ingest as take_in
     from serving.console import say, say_json, steps
+    from serving.memory import bytes_of
     from serving.workspace import STORE
     from training.config import load_config
 
     settings = load_config(config)
     store = settings.folder / STORE
     with steps(quiet=as_json) as step, step("taking the sources in") as tell:
-        taken = take_in(settings, settings.folder, store, buckets=buckets, anew=anew, tell=tell)
+        taken = take_in(
+            settings,
+            settings.folder,
+            store,
+            buckets=buckets,
+            anew=anew,
+            memory=None if memory is None else bytes_of(memory),
+            tell=tell,
+        )
     counts = {
         name: {"rows": sum(facts.buckets.values()) + facts.aside + facts.copies, "quarantined": facts.aside}
         for name, facts in taken.tables.items()

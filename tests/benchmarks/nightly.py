@@ -4,7 +4,8 @@ Ours: an ingested company, bucket by bucket: features, score, top moments, every
 written as Parquet. The obvious stack: one scan by Polars into conditional aggregates, then `Booster.predict`
 and `pred_contrib` of the very same forests, the three strongest features written as Parquet. Process CPU, one
 thread, medians of interleaved rounds; `pred_contrib` is run on some rows and multiplied, which is said. Whole
-runs are children of their own, so that the peak of memory is theirs.
+runs are children of their own, so that the peak of memory is theirs. `--larger-than-memory 100_000_000` only
+takes in and scores a log of so many touchpoints, within `--memory`.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.ingested import read_manifest
+from features.ingesting import ingest
+from serving.memory import bytes_of
 from tests.benchmarks import features as spine
 from tests.benchmarks import night_company as company
 from tests.benchmarks import peers
 from training.bundle import save_bundle
 from training.model import Recipe
 
-CHILD = "from tests.benchmarks.nightly import child; child({folder!r}, {memory!r})"
+CHILD = "from tests.benchmarks.nightly import {what}; {what}({folder!r}, {memory!r})"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,10 +50,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=6, help="forests of the bag")
     parser.add_argument("--trees", type=int, default=400, help="trees of each forest")
     parser.add_argument("--depth", type=int, default=3, help="their depth")
+    parser.add_argument(
+        "--larger-than-memory", type=int, metavar="N", help="only take in and score so many touchpoints"
+    )
+    parser.add_argument("--folder", type=Path, help="where generated data goes, to be removed in the end")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     rows, tell = spine.telling(as_json=options.json)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         recipe = Recipe(seeds=options.seeds, trees=options.trees, max_depth=options.depth)
         bundle = company.trained(folder, recipe)
@@ -58,10 +66,12 @@ def main(arguments: list[str] | None = None) -> None:
             n = len(bundle.fitted.features)
             bag = f"{recipe.seeds} x {recipe.trees} trees of depth {recipe.max_depth}"
             print(f"{company.EACH} touchpoints a customer, {n} features, {bag}", flush=True)
-        if options.customers:
+        if options.larger_than_memory:
+            tell(larger_than_memory(folder, options.larger_than_memory, options.memory))
+        elif options.customers:
             where = company.ingested(folder / "slice", options.customers)
             tell(compare(bundle, where, options.customers, options.rounds, options.explained))
-        if options.whole:
+        if options.whole and not options.larger_than_memory:
             tell(whole_runs(folder, options.whole, options.memory))
     if options.json:
         print(json.dumps(rows, indent=1))
@@ -133,13 +143,7 @@ def whole_runs(folder: Path, sizes: list[int], memory: str) -> list[dict[str, An
     found, per = [], {}
     for customers in sizes:
         where = company.ingested(folder / f"whole-{customers}", customers)
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD.format(folder=str(where), memory=memory)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        told = json.loads(done.stdout)
+        told = run_alone("child", where, memory)
         n, per[customers] = told["customers"], 1e6 * told["cpu"] / told["customers"]
         found += [
             spine.row("whole run, getting ready", n, told["start"], "s"),
@@ -155,6 +159,55 @@ def whole_runs(folder: Path, sizes: list[int], memory: str) -> list[dict[str, An
     return found
 
 
+def larger_than_memory(folder: Path, touchpoints: int, memory: str) -> list[dict[str, Any]]:
+    """Return what taking in and scoring a log takes, each in a process of its own."""
+    where = folder / "large"
+    where.mkdir()
+    company.write_log(where / "log.parquet", touchpoints // company.EACH)
+    log = (where / "log.parquet").stat().st_size
+    taken = run_alone("take_in", where, memory)
+    night = run_alone("child", where, memory)
+    n = night["customers"]
+    return [
+        spine.row("the log, as Parquet", touchpoints, log / (1 << 30), "GB"),
+        spine.row("taken in by bucket, as Parquet", taken["rows"], taken["bytes"] / (1 << 30), "GB"),
+        spine.row("taking it in, CPU", taken["rows"], taken["cpu"], "s"),
+        spine.row("taking it in, peak memory", taken["rows"], taken["peak"] / (1 << 30), "GB", bar=2.0),
+        spine.row("a night, getting ready", n, night["start"], "s"),
+        spine.row("a night, CPU", n, night["cpu"], "s"),
+        spine.row("a night, a customer", n, 1e6 * night["cpu"] / n, "µs"),
+        spine.row("a night, peak memory", n, night["peak"] / (1 << 30), "GB", bar=2.0),
+    ]
+
+
+def run_alone(what: str, folder: Path, memory: str) -> dict[str, Any]:
+    """Run a function of this module in a process of its own; return what it tells."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD.format(what=what, folder=str(folder), memory=memory)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def take_in(folder: str, memory: str) -> None:
+    """Take a log in as the verb does, in this process; print what it took."""
+    began, where = time.process_time(), Path(folder)
+    ingest(company.config(where), where, where / "store", memory=bytes_of(memory))
+    cpu, peak = time.process_time() - began, peak_bytes()
+    manifest = read_manifest(where / "store")
+    assert manifest is not None
+    told = {
+        "rows": sum(ingest.rows for ingest in manifest.ingests),
+        "bytes": sum(path.stat().st_size for path in (where / "store").rglob("*.parquet")),
+        "cpu": cpu,
+        "peak": peak,
+    }
+    print(json.dumps(told))
+
+
 def child(folder: str, memory: str) -> None:
     """Run a night as the verb does, in this process; print what it took."""
     began = time.process_time()
@@ -162,14 +215,26 @@ def child(folder: str, memory: str) -> None:
     night.warm()
     ready = time.process_time()
     listed = night.run()
-    used = resource.getrusage(resource.RUSAGE_SELF)
     told = {
         "customers": listed,
         "cpu": time.process_time() - ready,
         "start": ready - began,
-        "peak": used.ru_maxrss * 1024,
+        "peak": peak_bytes(),
     }
     print(json.dumps(told))
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process had.
+
+    What `getrusage` says of a child begins with what its parent had when it was started.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) << 10
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used << 10
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A store has what its sources have, however and whenever they came in."""
 
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -197,6 +198,47 @@ def test_what_breaks_the_contract_is_in_the_quarantine_with_file_and_line(tmp_pa
     assert (told.rows, told.kept, told.quarantined) == (6, 4, 2)
 
 
+def test_a_line_that_two_tables_lose_is_in_the_quarantine_once_however_often_they_are_told(tmp_path):
+    config = asked()
+    people = "select customer_id, sum(amount) as value from log group by customer_id"
+    config = config.model_copy(update={"sources": {**config.sources, "customers": people}})
+    days = {
+        "day-1.csv": [*DAYS["day-1.csv"], "one cell"],
+        "day-2.csv": [*DAYS["day-2.csv"], "dan,2026-03-02,call,much"],
+        "day-3.csv": [*DAYS["day-3.csv"], "eve,2026-03-03,,"],
+    }
+    for name in days:
+        write(tmp_path, name, days=days)
+        take_in(tmp_path, config, buckets=2)
+    everything, files = stored(tmp_path).everything(), direct(tmp_path, config)
+    assert everything.intake["customers"].quarantined == files.intake["customers"].quarantined == 2
+    assert everything.intake["touchpoints"].quarantined == 3
+    rows = [sorted(map(repr, t.quarantine.to_pylist())) for t in (everything, files)]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 3
+
+
+def test_what_is_put_aside_is_for_the_owner_s_eyes_only(tmp_path):
+    write(tmp_path, "day-1.csv", days={"day-1.csv": [*DAYS["day-1.csv"], "one cell"]})
+    take_in(tmp_path)
+    (path,) = (tmp_path / "store").rglob("quarantine.parquet")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_nothing_of_the_reading_is_left(tmp_path):
+    write(tmp_path, "day-1.csv")
+    take_in(tmp_path)
+    assert {p.name for p in (tmp_path / "store" / "ingests" / "000001").iterdir()} == {"touchpoints"}
+
+
+def test_less_memory_than_any_ingest_takes_is_refused(tmp_path):
+    write(tmp_path, "day-1.csv")
+    with pytest.raises(CorredorError, match="taking sources in takes 1280 MB, however large they are"):
+        take_in(tmp_path, memory=1 << 30)
+    assert take_in(tmp_path, memory=2 << 30).files == 1
+    assert_same(tmp_path)
+
+
 def test_columns_that_come_later_are_empty_before(tmp_path):
     write(tmp_path, "day-1.csv")
     take_in(tmp_path)
@@ -216,7 +258,11 @@ def test_a_query_that_groups_is_told_anew_as_a_whole_when_a_file_is_new(tmp_path
     write(tmp_path, "day-2.csv", "day-3.csv")
     assert take_in(tmp_path, asked(query)).whole == ["touchpoints"]
     assert_same(tmp_path, asked(query))
-    assert [p.name for p in (tmp_path / "store" / "ingests").glob("*/touchpoints")] == ["touchpoints"]
+    replaced = tmp_path / "store" / "ingests" / "000001" / "touchpoints"
+    assert replaced.is_dir()  # for who is reading it
+    assert take_in(tmp_path, asked(query)).whole == []
+    assert not replaced.exists()
+    assert_same(tmp_path, asked(query))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 import csv
 import stat
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features import quarantine as quarantine_module
 from features.errors import CorredorError
 from features.quarantine import Quarantine, write_quarantine
 from tests.test_features.workspaces import csv_of, load
@@ -51,3 +53,16 @@ def test_an_empty_quarantine_is_written_too_and_other_endings_are_refused(tmp_pa
     )
     with pytest.raises(CorredorError, match=r"\.csv or \.parquet"):
         write_quarantine(Quarantine().table(), tmp_path / "q.txt")
+
+
+def test_rows_are_handed_on_in_parts_and_still_counted(monkeypatch):
+    monkeypatch.setattr(quarantine_module, "HELD_ROWS", 3)
+    taken = []
+    quarantine = Quarantine(taken.append)
+    for line in range(1, 6):
+        quarantine.add(2, source="files.x", reason="r", line=[line, line + 10], content=["a", "b"])
+        assert sum(map(len, quarantine.parts)) < 3
+    quarantine.hand_on()
+    assert pa.concat_tables(taken)["line"].to_pylist() == [1, 11, 2, 12, 3, 13, 4, 14, 5, 15]
+    assert quarantine.reasons("files.x") == {"r": 10}
+    assert len(quarantine.table()) == 0

@@ -195,7 +195,10 @@ def test_the_same_list_twice_is_the_same_bytes(shop):
 def test_an_ingested_workspace_gives_the_same_list_and_says_what_it_does_not_have(shop, tmp_path):
     run_well(shop, "score", "--as-of", DAY, "--all", "--out", str(tmp_path / "files.csv"))
     copy = shutil.copytree(shop, tmp_path / "shop")
-    assert "contacts" not in run_well(copy, "ingest", "--buckets", "4", "--json")
+    code, _, err = run(copy, "ingest", "--memory", "500MB")
+    assert code == 1
+    assert "--memory: taking sources in takes 1280 MB, however large they are. Allow more." in err
+    assert "contacts" not in run_well(copy, "ingest", "--buckets", "4", "--memory", "2GB", "--json")
     assert "0 new files, 1 that were ingested before" in run_well(copy, "ingest")
     run_well(copy, "score", "--as-of", DAY, "--all", "--out", "buckets.csv", "--memory", "2GB")
     assert (copy / "buckets.csv").read_bytes() == (tmp_path / "files.csv").read_bytes()
