@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ def locked_session(
         )
         try:
             connection.execute(f"set TimeZone = {quoted(timezone)}")
-            connection.execute("set enable_progress_bar = false")  # else a notebook prints one
+            with suppress(duckdb.InvalidInputException):  # a notebook without what the bar needs has none
+                connection.execute("set enable_progress_bar = false")
             for name, relation in relations.items():
                 _add(connection, name, relation)
             allowed = ", ".join(quoted(f"{folder}/") for folder in (*folders, disk or spill))

@@ -114,7 +114,8 @@ def as_sharp_as(alone: Floats, blend: Floats, happened: npt.NDArray[Any]) -> Cal
 
     The mean of two models' log-odds is timider than either. How much so is told by both on the same rows:
     with `a z + b` what recalibrates the blend, `a' z + b'` the part, it is `(a z + b - b') / a'`. What blurs
-    both alike, such as the drift from date to date, falls out of it.
+    both alike, such as the drift from date to date, falls out of it. A blend that is sharper than the part
+    stays as it is: it would only be made as timid.
 
     Source: Satopää et al. (2014), "Combining multiple probability predictions using a simple logit model";
     Ranjan and Gneiting (2010), "Combining probability forecasts".
@@ -123,6 +124,8 @@ def as_sharp_as(alone: Floats, blend: Floats, happened: npt.NDArray[Any]) -> Cal
     if "identity" in (of_blend.kind, of_part.kind) or of_part.parameters[0] <= 0:
         return Calibrator()
     (slope, intercept), (own_slope, own_intercept) = of_blend.parameters, of_part.parameters
+    if slope <= own_slope:
+        return Calibrator()
     return Calibrator("platt", (slope / own_slope, (intercept - own_intercept) / own_slope))
 
 

@@ -232,7 +232,8 @@ def judge(pair: Pair, later: Panel, question: str, window: int, usual: int | Non
     calibration = choose_calibrator(blends[share], y, rows.customer, rows.as_of, window)
     if share and calibration.calibrator.kind == "identity":
         level = as_sharp_as(trees, blends[share], y)
-        calibration = replace(calibration, calibrator=level, reason=AS_SHARP)
+        if level.kind != "identity":
+            calibration = replace(calibration, calibrator=level, reason=AS_SHARP)
     return Gate(stage, stages[0], pair.snapshots, by_stage, share, by_share, calibration)
 
 

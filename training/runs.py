@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 import re
 import signal
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _PROCESS_TAG = "corredor.process"
+ENDINGS = 5
+"""Times that a run's end is tried to be written."""
 _PARAMETERS = ("churn", "principality", "features", "value", "training")
 
 
@@ -114,14 +118,22 @@ def recorded_run(client: MlflowClient, config: Config) -> Iterator[Run]:
             yield run
     except BaseException as error:
         if run is not None and not run.registered:
-            with contextlib.suppress(Exception):
-                run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            _end(run, "FAILED" if isinstance(error, Exception) else "KILLED")
         elif run is None:
             with contextlib.suppress(Exception):
                 _kill_runs(client, experiment, process)
         raise
     finally:
         alive.unlink(missing_ok=True)
+
+
+def _end(run: Run, status: str) -> None:
+    """Mark a run; a call that a signal broke off may hold the store until what is left of it is collected."""
+    for _ in range(ENDINGS):
+        with contextlib.suppress(Exception):
+            return run.end(status)
+        gc.collect()
+        time.sleep(0.1)
 
 
 def _inherited_run(client: MlflowClient) -> str | None:

@@ -141,9 +141,7 @@ def test_the_logistic_is_blended_in_only_where_it_earns_it(linear):
     gate = judge(pair, made_panel(linear, seed=1), CHURN, 1)
     assert (gate.share > 0) == linear
     assert pair.through(gate).forest.share == gate.share
-    assert gate.calibration.calibrator.kind == ("platt" if linear else "identity")
-    if linear:  # and what the blend lost in sharpness it gets back
-        assert gate.calibration.calibrator.parameters[0] != 1.0
+    assert gate.calibration.calibrator.kind == "identity"  # 60 slow trees are timider than the blend
 
 
 def test_fewer_rounds_are_taken_where_more_learnt_noise():
