@@ -10,7 +10,7 @@ import re
 import signal
 import tempfile
 import threading
-import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _PROCESS_TAG = "corredor.process"
-ENDINGS = 5
-"""Times that a run's end is tried to be written."""
 _PARAMETERS = ("churn", "principality", "features", "value", "training")
 
 
@@ -118,7 +116,7 @@ def recorded_run(client: MlflowClient, config: Config) -> Iterator[Run]:
             yield run
     except BaseException as error:
         if run is not None and not run.registered:
-            _end(run, "FAILED" if isinstance(error, Exception) else "KILLED")
+            _end(run, error)
         elif run is None:
             with contextlib.suppress(Exception):
                 _kill_runs(client, experiment, process)
@@ -127,13 +125,17 @@ def recorded_run(client: MlflowClient, config: Config) -> Iterator[Run]:
         alive.unlink(missing_ok=True)
 
 
-def _end(run: Run, status: str) -> None:
-    """Mark a run; a call that a signal broke off may hold the store until what is left of it is collected."""
-    for _ in range(ENDINGS):
-        with contextlib.suppress(Exception):
-            return run.end(status)
+def _end(run: Run, error: BaseException) -> None:
+    """Mark a run as failed or killed.
+
+    A call that a signal broke off may hold the store, as long as what it left is not collected: the frames
+    of the error, whose place nobody asks for.
+    """
+    if not isinstance(error, Exception):
+        traceback.clear_frames(error.__traceback__)
         gc.collect()
-        time.sleep(0.1)
+    with contextlib.suppress(Exception):
+        run.end("FAILED" if isinstance(error, Exception) else "KILLED")
 
 
 def _inherited_run(client: MlflowClient) -> str | None:
