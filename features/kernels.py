@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from features.gaps import FIRST_BIN, GAP_BINS, day_value, pace, visit
+from features.gaps import DAY_MEASURES, FIRST_BIN, GAP_BINS, day_value, pace, visit
 from features.streams import NULL
 
 US_PER_DAY = 86_400_000_000
@@ -29,6 +29,14 @@ MAX_FADE = 4096
 """Days after which a decayed sum has faded to nothing."""
 MAX_GROWTH = 2048
 """Days from which on what is added to a decayed sum is weighed anew."""
+
+TILE = 64
+"""Rows of a customer whose numbers are laid out side by side at a time."""
+VALUE, SOME, ROW, CONTACT, DAY = range(5)
+"""What is added: a number of the row, 0 if it has none; 1 if it has one; 1; 1 if it opens a contact; what a
+new day of activity adds, by `DAY_MEASURES`."""
+FIRST_DAY_MEASURE = -3
+"""What stands for the first of `DAY_MEASURES`; the others follow downwards."""
 
 # What a fact reads: first column of the fact tables.
 SUM, DECAY, TRACK_LAST, TRACK_FIRST, TRACK_VALUE, DISTINCT, DAYS, WEEKS, PACE = range(9)
@@ -44,19 +52,14 @@ def walk(
     opens: Any,  # int8[rows], or empty: all open
     values: Any,  # int64[measures, rows]
     classes: Any,  # int64[contacts]: contacts of a class add to the same
-    # what a class adds to: int32[], where each class begins, then pairs; see `features.noting.joined`
-    adds: Any,  # (slot, measure): running sums of values
-    counts: Any,  # (slot, measure): running numbers of rows (-1) or contacts (-2)
-    fades: Any,  # (fade, measure): decayed sums of values, of rows (-1), of contacts (-2)
-    day_fades: Any,  # (fade, measure): decayed sums of DAY_MEASURES (-3 to -6)
-    marks: Any,  # (track, -): last and first rows
-    replies: Any,  # (answer, measure): rows that have a value of the measure
+    ones: Any,  # int32[2, classes, counts]: what a row adds to running numbers; [1]: if it opens a contact
+    work: Any,  # int32[]: what else a class adds to; see `features.noting.work_of`
+    sources: Any,  # int64[2, sources]: what is added (VALUE...), and of which measure
     codes: Any,  # int64[dimensions, contacts], -1 where the field does not count
     active: Any,  # int8[classes]
-    sizes: Any,  # int64[8]: slots, fades, tracks, codes of a dimension, day offset µs, pace asked, counts,
-    #              answers
+    sizes: Any,  # int64[7]: slots, fades, tracks, codes of a dimension, day offset µs, pace asked, answers
     powers: Any,  # float64[half-lives, MAX_FADE]: 2^(-days / half-life)
-    growth: Any,  # float64[half-lives, MAX_GROWTH]: 2^(days / half-life)
+    growth: Any,  # float64[MAX_GROWTH, half-lives]: 2^(days / half-life)
     reach: Any,  # int64[half-lives]: days up to which `growth` is finite enough
     half: Any,  # int64[fades]: which half-life
     edges: Any,  # int64[edges] µs, ascending
@@ -73,25 +76,27 @@ def walk(
     """Write each customer's facts at each date; snapshot = customer * dates + date."""
     n_dates, n_edges = edge_of.size, edges.size
     n_slots, n_fades, n_tracks, n_codes, day_offset = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
-    paced, n_counts = sizes[5] > 0, sizes[6]
+    paced, n_counts = sizes[5] > 0, ones.shape[2]
     with_days = n_fades > 0 or paced
-    tallies = np.zeros((n_edges + 2, n_counts), np.float64)  # counts: whole numbers, exact to 2**53
     number = np.empty(n_slots, np.float64)
     n_dims = codes.shape[0]
-    sums = np.empty(n_slots, np.int64)
-    notes = np.zeros((n_edges + 2, n_slots), np.int64)
+    tally = np.zeros(n_counts, np.int32)
+    # sums of values, then decayed sums: all are whole numbers, exact to 2**53, or weighed
+    sums = np.empty(n_slots + n_fades, np.float64)
+    notes = np.zeros((n_edges + 2, n_slots), np.float64)
     note_of = np.zeros(n_edges, np.int64)
     day_notes = np.zeros((n_edges, 6), np.int64)  # days, last day, next day; weeks, last, next week
-    faded = np.empty(n_fades, np.float64)
     base = np.zeros(reach.size, np.int64)  # the day from which what is added is weighed
-    weight = np.ones(reach.size, np.float64)
+    weight = np.ones(1 + reach.size, np.float64)  # by half-life; the first, of what does not fade, stays 1
     left = np.ones(reach.size, np.float64)  # what is left of a weighed sum on the day that it is read
-    track = np.empty((n_tracks, 3), np.int64)  # moment of the last, of the first; row of the last
-    answer = np.empty((sizes[7], 4), np.int64)  # moment and value of the last, the least, the most
+    track = np.empty((n_tracks, 2), np.int64)  # row of the last, of the first
+    answer = np.empty((sizes[6], 4), np.int64)  # moment and value of the last, the least, the most
     seen = np.full((n_dims, n_codes), NULL)
     touched = np.empty((n_dims, n_codes), np.int64)
     n_touched = np.zeros(n_dims, np.int64)
     gaps = np.zeros(FIRST_BIN + GAP_BINS + 7, np.int64)
+    tile = np.zeros((TILE, sources.shape[1]), np.float64)
+    of_day = np.zeros(len(DAY_MEASURES), np.float64)
     for customer in range(offsets.size - 1):
         low, high = offsets[customer], offsets[customer + 1]
         late = False
@@ -104,20 +109,17 @@ def walk(
         for first in range(n_dates if late else 1):
             last_edge = edge_of[first] if late else n_edges - 1
             cut = edges[last_edge]
-            for s in range(n_slots):
-                sums[s] = 0
-            for f in range(n_fades):
-                faded[f] = 0.0
+            tally[:] = 0
+            sums[:] = 0.0
             last_day = NULL
-            for t in range(n_tracks):
-                track[t, 0] = track[t, 1] = track[t, 2] = NULL
+            track[:] = -1
             for t in range(answer.shape[0]):
                 answer[t, 0] = NULL
-            for g in range(gaps.size if paced else 0):
-                gaps[g] = 0
+            if paced:
+                gaps[:] = 0
             n_notes, changed, pending = 1, False, 0
             date = first
-            i = low
+            i = laid = low
             for e in range(last_edge + 1):
                 edge = edges[e]
                 while i < high and moment[i] < edge:
@@ -128,22 +130,61 @@ def walk(
                     changed = True
                     now = moment[row]
                     c = classes[contact[row]]
-                    opening = opens[row] if opens.size else 1
-                    for j in range(counts[c], counts[c + 1], 2):
-                        sums[counts[j]] += 1 if counts[j + 1] == -1 else opening
-                    at = np.uint64(row)  # what is unsigned needs no look whether it counts from the end
-                    for j in range(adds[c], adds[c + 1], 2):
-                        v = values[np.uint64(adds[j + 1]), at]
-                        sums[np.uint64(adds[j])] += v if v != NULL else 0
-                    for j in range(marks[c], marks[c + 1], 2):
-                        t = marks[j]
-                        track[t, 0], track[t, 2] = now, row
-                        if track[t, 1] == NULL:
-                            track[t, 1] = now
-                    for j in range(replies[c], replies[c + 1], 2):
-                        v = values[np.uint64(replies[j + 1]), at]
+                    opening = opens.size == 0 or opens[row] != 0
+                    for s in range(n_counts):
+                        tally[s] += ones[np.uint64(opening), np.uint64(c), np.uint64(s)]
+                    fresh = False
+                    if with_days:
+                        day = (now - day_offset) // US_PER_DAY
+                        if day != last_day:
+                            for h in range(base.size):
+                                days = day - base[h]
+                                if last_day != NULL and days <= reach[h]:
+                                    weight[1 + h] = growth[days, h]
+                                else:
+                                    _begin_anew(h, days, last_day, sums[n_slots:], half, powers)
+                                    base[h], weight[1 + h] = day, 1.0
+                            last_day = day
+                        fresh = active[c] and opening and (gaps[0] == 0 or day != gaps[1])
+                    if row >= laid:
+                        tile_from, laid = row, min(row + TILE, high)
+                        _lay_out(tile, values, opens, sources, row, laid)
+                    p = np.int64(work[c])
+                    end = p + 1 + work[np.uint64(p)]
+                    for j in range(p + 1, end):
+                        t = np.uint64(work[np.uint64(j)])
+                        track[t, 0] = row
+                        if track[t, 1] < 0:
+                            track[t, 1] = row
+                    at = np.uint64(
+                        row - tile_from
+                    )  # what is unsigned needs no look if it counts from the end
+                    p = end + 1 + work[np.uint64(end)]
+                    for j in range(end + 1, p, 3):
+                        more = tile[at, np.uint64(work[np.uint64(j + 1)])]
+                        sums[np.uint64(work[np.uint64(j)])] += (
+                            more * weight[np.uint64(work[np.uint64(j + 2)])]
+                        )
+                    end = p + 1 + work[np.uint64(p)]
+                    if fresh and end > p + 1:
+                        for m in range(of_day.size):
+                            of_day[m] = day_value(FIRST_DAY_MEASURE - m, gaps, day)
+                        for j in range(p + 1, end, 3):
+                            more = of_day[np.uint64(work[np.uint64(j + 1)])]
+                            sums[np.uint64(work[np.uint64(j)])] += (
+                                more * weight[np.uint64(work[np.uint64(j + 2)])]
+                            )
+                    p = end + 1 + work[np.uint64(end)]
+                    for j in range(end + 1, p, 2):
+                        v = values[np.uint64(work[np.uint64(j + 1)]), np.uint64(row)]
                         if v != NULL:
-                            _reply(answer[replies[j]], now, v)
+                            _reply(answer[np.uint64(work[np.uint64(j)])], now, v)
+                    if paced and active[c] and opening:
+                        visit(gaps, day, now)
+                        while pending < e:
+                            day_notes[pending, 2] = day
+                            day_notes[pending, 5] = (day + 3) // 7
+                            pending += 1
                     for dim in range(n_dims):
                         code = codes[dim, contact[row]]
                         if code >= 0:
@@ -151,29 +192,9 @@ def walk(
                                 touched[dim, n_touched[dim]] = code
                                 n_touched[dim] += 1
                             seen[dim, code] = now
-                    if with_days:
-                        day = (now - day_offset) // US_PER_DAY
-                        if day != last_day:
-                            _weigh(day, last_day, base, weight, faded, half, powers, growth, reach)
-                            last_day = day
-                        for j in range(fades[c], fades[c + 1], 2):
-                            fade, m = np.uint64(fades[j]), fades[j + 1]
-                            v = values[np.uint64(m), at] if m >= 0 else (1 if m == -1 else opening)
-                            more = np.float64(v) if v != NULL else 0.0
-                            faded[fade] += more * weight[np.uint64(half[fade])]
-                        if active[c] and opening and (gaps[0] == 0 or day != gaps[1]):
-                            for j in range(day_fades[c], day_fades[c + 1], 2):
-                                f = day_fades[j]
-                                faded[f] += day_value(day_fades[j + 1], gaps, day) * weight[half[f]]
-                        if paced and active[c] and opening:
-                            visit(gaps, day, now)
-                            while pending < e:
-                                day_notes[pending, 2] = day
-                                day_notes[pending, 5] = (day + 3) // 7
-                                pending += 1
                 if changed:
                     for s in range(n_counts):
-                        tallies[n_notes, s] = sums[s]
+                        notes[n_notes, s] = tally[s]
                     for s in range(n_counts, n_slots):
                         notes[n_notes, s] = sums[s]
                     n_notes += 1
@@ -197,9 +218,9 @@ def walk(
                                 result[snapshot, direct[1, j]] = 0.0
                             continue
                         for j in range(n_counts):
-                            number[j] = tallies[top, j] - tallies[before, j]
+                            number[j] = notes[top, j] - notes[before, j]
                         for j in range(n_counts, n_slots):
-                            number[j] = np.float64(notes[top, j] - notes[before, j]) / scales[j]
+                            number[j] = (notes[top, j] - notes[before, j]) / scales[j]
                         for j in range(spans[span, 1], spans[span, 2]):
                             noted[block, summed[1, j], lane] = number[summed[0, j]]
                         for j in range(spans[span, 3], spans[span, 4]):
@@ -207,10 +228,10 @@ def walk(
                     if last_day != NULL:
                         ago = min(max((edge - day_offset) // US_PER_DAY - last_day, 0), MAX_FADE - 1)
                         for h in range(reach.size):
-                            left[h] = powers[h, ago] / growth[h, last_day - base[h]]
+                            left[h] = powers[h, ago] / growth[last_day - base[h], h]
                     _note(
                         noted, block, lane, edge, e, date, facts, low_edge,
-                        day_notes, faded, left, half, track, values, answer, seen, touched,
+                        day_notes, sums[n_slots:], left, half, track, moment, values, answer, seen, touched,
                         n_touched, edges, gaps, day_offset,
                     )  # fmt: skip
                     date += 1
@@ -223,21 +244,27 @@ def walk(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _weigh(
-    day: int, last_day: int, base: Any, weight: Any, faded: Any, half: Any, powers: Any, growth: Any,
-    reach: Any,
-) -> None:  # fmt: skip
-    """Find what a row of a later day weighs, by half-life; where it grew too large, begin anew from here."""
-    for h in range(base.size):
-        days = day - base[h]
-        if last_day != NULL and days <= reach[h]:
-            weight[h] = growth[h, days]
-            continue
-        for f in range(faded.size if last_day != NULL else 0):
-            if half[f] == h:
-                faded[f] *= powers[h, min(days, MAX_FADE - 1)]
-        base[h] = day
-        weight[h] = 1.0
+def _lay_out(tile: Any, values: Any, opens: Any, sources: Any, low: int, high: int) -> None:
+    """Write what the rows [low, high) add, each row's numbers side by side."""
+    for s in range(sources.shape[1]):
+        what, of = sources[0, s], values[sources[1, s], low:high]
+        if what == VALUE:
+            for r in range(of.size):
+                tile[r, s] = np.float64(of[r] if of[r] != NULL else 0)
+        elif what == SOME:
+            for r in range(of.size):
+                tile[r, s] = 1.0 if of[r] != NULL else 0.0
+        else:
+            for r in range(of.size):
+                tile[r, s] = 1.0 if what == ROW or opens.size == 0 or opens[low + r] != 0 else 0.0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _begin_anew(h: int, days: int, last_day: int, faded: Any, half: Any, powers: Any) -> None:
+    """Fade the sums of a half-life to a day from which on what is added is weighed."""
+    for f in range(half.size if last_day != NULL else 0):
+        if half[f] == h:
+            faded[f] *= powers[h, min(days, MAX_FADE - 1)]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -253,7 +280,7 @@ def _reply(answer: Any, now: int, value: int) -> None:
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _note(
     noted: Any, block: int, lane: int, edge: int, e: int, date: int, facts: Any, low_edge: Any,
-    day_notes: Any, faded: Any, left: Any, half: Any, track: Any, values: Any, answer: Any,
+    day_notes: Any, faded: Any, left: Any, half: Any, track: Any, moment: Any, values: Any, answer: Any,
     seen: Any, touched: Any, n_touched: Any, edges: Any, gaps: Any, day_offset: int,
 ) -> None:  # fmt: skip
     """Write the facts of one snapshot that are not sums."""
@@ -264,11 +291,11 @@ def _note(
             value = faded[a] * left[half[a]] / scale
         elif kind == TRACK_LAST or kind == TRACK_FIRST:
             at = track[a, kind - TRACK_LAST]
-            if at != NULL:
-                value = (edge - at) / US_PER_DAY
+            if at >= 0:
+                value = (edge - moment[at]) / US_PER_DAY
         elif kind == TRACK_VALUE:
-            if track[a, 0] != NULL:
-                last = values[window, track[a, 2]] if window >= 0 else 1
+            if track[a, 0] >= 0:
+                last = values[window, track[a, 0]] if window >= 0 else 1
                 if last != NULL:
                     value = last / scale
         elif kind >= ANSWER_DAYS:

@@ -11,15 +11,23 @@ import numpy.typing as npt
 
 from features.expressions import Tag
 from features.gaps import DAY_MEASURES
-from features.kernels import MAX_FADE, MAX_GROWTH, SUM
+from features.kernels import (
+    CONTACT,
+    DAY,
+    FIRST_DAY_MEASURE,
+    MAX_FADE,
+    MAX_GROWTH,
+    ROW,
+    SOME,
+    SUM,
+    VALUE,
+)
 from features.measures import STANDARDS, Standards, measure_scale
 from features.paths import FEW_CONTACTS
 from features.streams import Contact, Ints
 
 Floats = npt.NDArray[np.float64]
 
-FIRST_DAY_MEASURE = -3
-"""What stands for the first of `DAY_MEASURES`; the others follow downwards."""
 LARGEST = 256
 """Doublings up to which what is added to a decayed sum is weighed from the same day."""
 
@@ -44,9 +52,19 @@ class StreamPlan:
         if name in DAY_MEASURES:
             self.paced = True
             return FIRST_DAY_MEASURE - DAY_MEASURES.index(name)
+        name = name.removeprefix("has:")  # whether there is one is seen where it would stand
         if name not in self.measures:
             self.measures.append(name)
         return self.measures.index(name)
+
+    def source(self, name: str) -> tuple[int, int]:
+        """Return what a measure adds, as `features.kernels.walk` has it, and of which measure."""
+        place = self.measure(name)
+        if place == -1 or place == -2:
+            return ROW if place == -1 else CONTACT, 0
+        if place < 0:
+            return DAY, FIRST_DAY_MEASURE - place
+        return SOME if name.startswith("has:") else VALUE, place
 
 
 class ContactClasses:
@@ -75,25 +93,25 @@ class ContactClasses:
             day_offset: µs by which local days begin after UTC days.
         """
         self.plan, self.tagger, self.standards, self.day_offset = plan, tagger, standards, day_offset
-        counted = sum(plan.measure(m) < 0 for _, m in plan.slots)
         self._sizes = [len(plan.slots), len(plan.fades), len(plan.tracks), 0, day_offset]
-        self._sizes += [int(plan.paced), counted, len(plan.answers)]
-        slots = [(t, i, plan.measure(m)) for (t, m), i in plan.slots.items()]
-        fades = [(t, i, plan.measure(m)) for (t, m, _), i in plan.fades.items()]
-        self._wanted = (
-            [s for s in slots if s[2] >= 0],
-            [s for s in slots if s[2] < 0],
-            [f for f in fades if f[2] > FIRST_DAY_MEASURE],
-            [f for f in fades if f[2] <= FIRST_DAY_MEASURE],
-            [(t, i, 0) for t, i in plan.tracks.items()],
-            [(t, i, plan.measure(m)) for (t, m), i in plan.answers.items()],
-        )
+        self._sizes += [int(plan.paced), len(plan.answers)]
+        halves = {days: 1 + h for h, days in enumerate(sorted({days for _, _, days in plan.fades}))}
+        self._counts = [(t, i, plan.measure(m)) for (t, m), i in plan.slots.items() if plan.measure(m) < 0]
+        sums = [(t, m, i, 0) for (t, m), i in plan.slots.items() if plan.measure(m) >= 0]
+        fades = [(t, m, len(plan.slots) + i, halves[days]) for (t, m, days), i in plan.fades.items()]
+        whats = [(tags, plan.source(m), target, h) for tags, m, target, h in sums + fades]
+        sources = sorted({of for _, of, _, _ in whats if of[0] != DAY})
+        places = {of: of[1] if of[0] == DAY else sources.index(of) for _, of, _, _ in whats}
+        self._sources = np.array(sources, np.int64).reshape(-1, 2).T.copy()
+        self._adds = [(tags, (target, places[of], h)) for tags, of, target, h in whats if of[0] != DAY]
+        self._day_adds = [(tags, (target, places[of], h)) for tags, of, target, h in whats if of[0] == DAY]
+        self._answers = [(tags, (i, plan.measure(m))) for (tags, m), i in plan.answers.items()]
         self._clear()
 
     def _clear(self) -> None:
         self._of_contact: dict[Contact, int] = {}
         self._of_tags: dict[tuple[frozenset[Tag], Standards], int] = {}
-        self._entries: list[tuple[Ints, ...]] = []
+        self._work: list[list[int]] = []
         self._tables: tuple[Any, ...] = ()
         self._kept: dict[tuple[Contact, ...], tuple[Any, ...]] = {}
 
@@ -122,7 +140,7 @@ class ContactClasses:
             classes = np.array([self._class_of(c) for c in contacts], np.int64)
         if not self._tables:
             self._tables = self._by_class()
-        *entries, active, has, standards = self._tables
+        ones, work, active, has, standards = self._tables
         dimensions = self.plan.dimensions
         codes = np.full((len(dimensions), len(contacts)), -1, np.int64)
         most = 0
@@ -138,7 +156,7 @@ class ContactClasses:
         sizes = np.array(self._sizes, np.int64)
         sizes[3] = max(most, 1)
         promised = np.take(standards, classes, axis=1) if self.standards is not None else standards
-        return (classes, *entries, codes, active, sizes), promised
+        return (classes, ones, work, self._sources, codes, active, sizes), promised
 
     def _class_of(self, contact: Contact) -> int:
         place = self._of_contact.get(contact)
@@ -147,39 +165,62 @@ class ContactClasses:
             promised = self.standards(contact) if self.standards is not None else ()
             place = self._of_tags.get((tags, promised))
             if place is None:
-                place = self._of_tags[tags, promised] = len(self._entries)
-                self._entries.append(tuple(entries_of(tags, wanted) for wanted in self._wanted))
+                place = self._of_tags[tags, promised] = len(self._work)
+                self._work.append(self._work_of(tags))
                 self._tables = ()
             self._of_contact[contact] = place
         return place
 
+    def _work_of(self, tags: frozenset[Tag]) -> list[int]:
+        tracks = [i for needed, i in self.plan.tracks.items() if needed <= tags]
+        adds, of_days, answers = (
+            sorted(entry for needed, entry in wanted if needed <= tags)
+            for wanted in (self._adds, self._day_adds, self._answers)
+        )
+        return work_of(tracks, adds, of_days, answers)
+
     def _by_class(self) -> tuple[Any, ...]:
-        entries = (joined([of[i] for of in self._entries]) for i in range(len(self._wanted)))
         every = [tags for tags, _ in self._of_tags]
+        ones = np.zeros((2, len(every), len(self._counts)), np.int32)
+        for needed, slot, measure in self._counts:
+            of = [needed <= tags for tags in every]
+            ones[1, of, slot] = 1
+            ones[0, of, slot] = measure == -1
         active = np.array([("activity", True) in tags for tags in every], np.int8)
         has = [[wanted <= tags for tags in every] for wanted, _ in self.plan.dimensions]
         promised = [of for _, of in self._of_tags] if self.standards is not None else []
         return (
-            *entries,
+            ones,
+            joined(self._work),
             active,
             np.array(has, bool).reshape(len(has), len(every)),
             np.ascontiguousarray(np.array(promised, np.int64).reshape(-1, len(STANDARDS)).T),
         )
 
 
-def entries_of(tags: frozenset[Tag], wanted: list[tuple[frozenset[Tag], int, int]]) -> Ints:
-    """Return int64[2, …]: target and measure of each entry that a contact adds to, by target."""
-    mine = sorted((target, measure) for needed, target, measure in wanted if needed <= tags)
-    return np.array(mine, np.int64).reshape(-1, 2).T
+def work_of(*parts: Sequence[int | tuple[int, ...]]) -> list[int]:
+    """Return what a row of one class does, as `features.kernels.walk` reads it: numbers, each part's size first.
 
-
-def joined(parts: list[Ints]) -> npt.NDArray[np.int32]:
-    """Return int32[]: where each contact's entries begin and the last ones end, then target, measure of each.
-
-    All in one and small, so that what a contact adds to is read from few lines of the cache.
+    Parts:
+        tracks that note the row;
+        what is added: (target, source, half-life);
+        what a new day of activity adds: (target, which of `DAY_MEASURES`, half-life);
+        answers that take it: (answer, measure).
     """
-    places = np.cumsum([0, *(part.size for part in parts)]) + len(parts) + 1
-    return np.concatenate([places, *(part.T.ravel() for part in parts)], dtype=np.int32)
+    work = []
+    for part in parts:
+        numbers = np.array(part, np.int64).ravel().tolist()
+        work += [len(numbers), *numbers]
+    return work
+
+
+def joined(parts: list[list[int]]) -> npt.NDArray[np.int32]:
+    """Return int32[]: where each class's part begins, then the parts.
+
+    All in one and small, so that what a row adds to is read from few lines of the cache.
+    """
+    places = np.cumsum([0, *(len(part) for part in parts)])[:-1] + len(parts)
+    return np.array([*places, *(number for part in parts for number in part)], np.int32)
 
 
 def fact_tables(
@@ -207,7 +248,8 @@ def fact_tables(
         np.ascontiguousarray(np.array(summed, np.int64).reshape(-1, 2).T),
         np.ascontiguousarray(np.array(direct, np.int64).reshape(-1, 2).T),
         np.array(spans, np.int64).reshape(-1, 5),
-        np.array([f for f in plan.facts if f[0] != SUM], np.int64).reshape(-1, 5),
+        # by kind, so that what a fact is comes as no surprise
+        np.array(sorted(f for f in plan.facts if f[0] != SUM), np.int64).reshape(-1, 5),
     )
 
 
@@ -215,12 +257,12 @@ def powers_of(half_lives: list[float]) -> tuple[Floats, Floats, Ints, Ints]:
     """Return how sums fade and grow by half-life and days, how far they may grow, and each fade's half-life.
 
     2^(-days / half-life), 0 at the last: float64[half-lives, MAX_FADE]; 2^(days / half-life) as far as it
-    is below `LARGEST`, and how many days that is: float64[half-lives, MAX_GROWTH], int64[half-lives].
+    is below `LARGEST`, and how many days that is: float64[MAX_GROWTH, half-lives], int64[half-lives].
     """
     different = np.array(sorted(set(half_lives)), np.float64)
     powers = np.exp2(-np.arange(MAX_FADE, dtype=np.float64)[None, :] / different[:, None])
     powers[:, -1] = 0.0
     reach = np.minimum(LARGEST * different, MAX_GROWTH - 1).astype(np.int64)
     days = np.minimum(np.arange(MAX_GROWTH)[None, :], reach[:, None])
-    growth = np.exp2(days / different[:, None])
+    growth = np.ascontiguousarray(np.exp2(days / different[:, None]).T)
     return powers, growth, reach, np.searchsorted(different, half_lives)
