@@ -270,11 +270,13 @@ class Plan:
         low, high = int(stream.offsets[first]), int(stream.offsets[last])
         contact = stream.contact[low:high].astype(np.int64, copy=False)
 
-        def column(measure: str) -> Ints | None:
+        def write(measure: str, values: Ints) -> bool:
             packed = stream.values.get(measure)
-            return None if packed is None else packed.unpack(low, high)
+            if packed is not None:
+                packed.unpack_into(values, low, high)
+            return packed is not None
 
-        values = measures.begin(high - low, column, promised, contact)
+        values = measures.begin(high - low, write, promised, contact)
         if self._path is not None and name == "touchpoints":
             self._path.write(stream, low, high, lambda m: values[measures.places[m]], values, edges[edge_of])
         measures.end(values)

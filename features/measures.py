@@ -95,6 +95,8 @@ class MeasureTable:
             self._add(name)
         self._programs = [_program(self._before), _program(self._after)]
         self._with_standards = _program(self._standards + self._before)
+        some = {step[1] for step in self._before + self._after if step[0] == DERIVATIONS.index("some")}
+        self._blank = sorted(some | {self.places[name] for name in self._told if name in self.places})
 
     def _add(self, name: str) -> bool:
         """Add a measure and what it rests on; return whether that is `told`."""
@@ -124,20 +126,21 @@ class MeasureTable:
         self._rests_on_told[name] = rests
         return rests
 
-    def begin(self, n_rows: int, column: Callable[[str], Ints | None], usual: Ints, contact: Ints) -> Ints:
+    def begin(self, n_rows: int, write: Callable[[str, Ints], bool], usual: Ints, contact: Ints) -> Ints:
         """Return int64[places, rows] with all that does not rest on what is `told`, NULL elsewhere.
 
         Args:
             n_rows: how many rows.
-            column: gives a column's integers, None where the data has no such column.
+            write: writes a column's integers, or returns False where the data has no such column.
             usual: what is promised of each contact, int64[len(STANDARDS), contacts]; of none: nothing is.
             contact: each row's.
         """
-        values = np.full((len(self.places), n_rows), NULL)
+        values = np.empty((len(self.places), n_rows), np.int64)
+        for place in self._blank:
+            values[place] = NULL
         for name, place in self.columns.items():
-            given = column(name)
-            if given is not None:
-                values[place] = given
+            if not write(name, values[place]):
+                values[place] = NULL
         for place, of in self._logs:
             values[place] = _log(values[of])
         program = self._with_standards if usual.shape[1] else self._programs[0]
@@ -156,8 +159,13 @@ def measure_values(name: str, column: Column) -> Ints:
     table = MeasureTable([name])
     given = {needed: column(needed) for needed in table.columns}
     n = len(next(iter(given.values())))
-    values: Ints = table.begin(n, given.get, NO_STANDARDS, _NO_CONTACTS)[0]
-    return values
+
+    def write(needed: str, values: Ints) -> bool:
+        values[:] = given[needed]
+        return True
+
+    found: Ints = table.begin(n, write, NO_STANDARDS, _NO_CONTACTS)[0]
+    return found
 
 
 def _program(steps: Sequence[tuple[int, ...]]) -> Ints:

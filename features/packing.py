@@ -38,13 +38,22 @@ class Packed:
         part = self.data[low:high]
         if self.plain:
             return part
-        values = part.astype(np.int64)
-        empty = values == np.iinfo(self.data.dtype).min
-        values *= self.step
-        values += self.base
-        if empty.any():
-            values[empty] = NULL
+        values = np.empty(len(part), np.int64)
+        self.unpack_into(values, low, high)
         return values
+
+    def unpack_into(self, values: Ints, low: int, high: int | None) -> None:
+        """Write what `unpack` returns."""
+        part = self.data[low:high]
+        if self.plain:
+            values[:] = part
+            return
+        np.multiply(part, self.step, out=values, dtype=np.int64)
+        if self.base:
+            values += self.base
+        empty = part == np.iinfo(part.dtype).min
+        if empty.any():
+            np.copyto(values, NULL, where=empty)
 
     def take(self, rows: npt.NDArray[Any] | slice) -> Packed:
         """Return the same values for some rows (indices, a mask, or a slice, which copies nothing)."""

@@ -102,6 +102,10 @@ def _serve(
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _median(some: Any, n: int, ordered: Any) -> float:
     """Return the median of the first n of a few numbers; `ordered` is room to sort them in."""
+    if n == 5:  # of all that are kept: without a branch that nobody can foretell
+        low = max(min(some[0], some[1]), min(some[2], some[3]))
+        high = min(max(some[0], some[1]), max(some[2], some[3]))
+        return float(max(min(low, high), min(max(low, high), some[4])))
     for i in range(n):
         k = i
         while k > 0 and ordered[k - 1] > some[i]:
@@ -112,13 +116,21 @@ def _median(some: Any, n: int, ordered: Any) -> float:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _drop(some: Any, n: int, journey: int) -> int:
-    """Take a journey out of the first n of a list; return how many are left."""
-    for k in range(n):
-        if some[k] == journey:
-            some[k] = some[n - 1]
-            return n - 1
-    return n
+def _drop(some: Any, place: Any, n: int, journey: int) -> int:
+    """Take a journey out of the first n of a list, if it is there; return how many are left."""
+    k = place[journey]
+    if k < 0:
+        return n
+    some[k] = some[n - 1]
+    place[some[k]], place[journey] = k, -1
+    return n - 1
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _hold(some: Any, place: Any, n: int, journey: int) -> int:
+    """Put a journey behind the first n of a list; return how many there are then."""
+    some[n], place[journey] = journey, n
+    return n + 1
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -189,6 +201,7 @@ def walk_path(
     How things stand after a row is written only where it is `needed` (empty: everywhere).
     """
     n_kinds = surge.size
+    with_amounts = places[AMOUNT_RATIO] >= 0 or places[SURGE] >= 0
     longest = 0
     for c in range(offsets.size - 1):
         longest = max(longest, offsets[c + 1] - offsets[c])
@@ -202,6 +215,8 @@ def walk_path(
     failed_at = np.zeros(longest, np.int64)
     waiting = np.zeros(longest, np.int64)
     hurt = np.zeros(longest, np.int64)
+    waits_at = np.zeros(longest, np.int64)  # where it is among those that wait; -1: it does not
+    hurt_at = np.zeros(longest, np.int64)
     failed_row = np.zeros(moment.size, np.int8)
     # of each kind: its last contact, its usual amount, who served it, and since when
     last_of_kind = np.full(n_kinds, NULL)
@@ -249,12 +264,13 @@ def walk_path(
                 _put(out, places, LEAD_ON, row, int(np.rint(1000.0 * lead_on[kind * STATES + how])))
                 if before < 0:
                     started[j], begun_with[j], length[j], pending[j] = now, kind, 0, 0
+                    waits_at[j] = hurt_at[j] = -1
                     ended[j] = now - 1
                     _put(out, places, TRANSFER, row, 1 if how == _TRANSFERRED else 0)
                     if case.size == 0 or case[row] == NULL:
                         if loose >= 0:  # the matter before it went no further
-                            n_waiting = _drop(waiting, n_waiting, loose)
-                            n_hurt = _drop(hurt, n_hurt, loose)
+                            n_waiting = _drop(waiting, waits_at, n_waiting, loose)
+                            n_hurt = _drop(hurt, hurt_at, n_hurt, loose)
                         loose = j
                 else:
                     apart = now - moment[before]
@@ -303,29 +319,27 @@ def walk_path(
                     _put(out, places, DOUBLE, row, second)
                     if pending[j] == 0:
                         failed_at[j] = now
-                        hurt[n_hurt] = j
-                        n_hurt += 1
+                        n_hurt = _hold(hurt, hurt_at, n_hurt, j)
                     pending[j] += 1
                     _put(out, places, DEVIATIONS, row, pending[j])
                 elif how == _DONE and pending[j] > 0:
                     _put(out, places, RECOVERED, row, 1)
                     pending[j] = 0
-                    n_hurt = _drop(hurt, n_hurt, j)
+                    n_hurt = _drop(hurt, hurt_at, n_hurt, j)
                 _put(out, places, FRICTION, row, friction)
                 # whether the matter waits for what comes next; a late record does not end a later one
                 if now >= ended[j]:
                     ended[j], end_state[j] = now, kind * STATES + how
-                    left = _drop(waiting, n_waiting, j)
+                    left = _drop(waiting, waits_at, n_waiting, j)
                     if how == _OPEN or (case.size and case[row] != NULL and waits[end_state[j]]):
-                        waiting[left] = j
-                        left += 1
+                        left = _hold(waiting, waits_at, left, j)
                     elif left < n_waiting:
                         first = begun_with[j]
                         if matter_due[first] >= 0 and now > started[j] + matter_due[first]:
                             passed[first] = max(passed[first], started[j] + matter_due[first])
                     n_waiting = left
                 # amounts against the customer's own
-                if amount[row] != NULL and amount[row] > 0:
+                if with_amounts and amount[row] != NULL and amount[row] > 0:
                     n = min(n_amounts[kind], USUAL_OF)
                     if n >= 2:
                         middle = _median(amounts[kind], n, ordered)
