@@ -81,13 +81,14 @@ def walk(
     number = np.empty(n_slots, np.float64)
     n_dims = codes.shape[0]
     tally = np.zeros(n_counts, np.int32)
-    # sums of values, then decayed sums: all are whole numbers, exact to 2**53, or weighed
-    sums = np.empty(n_slots + n_fades, np.float64)
-    notes = np.zeros((n_edges + 2, n_slots), np.float64)
+    tallies = np.zeros((n_edges + 2, n_counts), np.float64)  # whole numbers, exact to 2**53
+    sums = np.empty(n_slots, np.int64)
+    notes = np.zeros((n_edges + 2, n_slots), np.int64)
     note_of = np.zeros(n_edges, np.int64)
     day_notes = np.zeros((n_edges, 6), np.int64)  # days, last day, next day; weeks, last, next week
+    faded = np.empty(n_fades, np.float64)
     base = np.zeros(reach.size, np.int64)  # the day from which what is added is weighed
-    weight = np.ones(1 + reach.size, np.float64)  # by half-life; the first, of what does not fade, stays 1
+    weight = np.ones(reach.size, np.float64)
     left = np.ones(reach.size, np.float64)  # what is left of a weighed sum on the day that it is read
     track = np.empty((n_tracks, 2), np.int64)  # row of the last, of the first
     answer = np.empty((sizes[6], 4), np.int64)  # moment and value of the last, the least, the most
@@ -110,7 +111,8 @@ def walk(
             last_edge = edge_of[first] if late else n_edges - 1
             cut = edges[last_edge]
             tally[:] = 0
-            sums[:] = 0.0
+            sums[:] = 0
+            faded[:] = 0.0
             last_day = NULL
             track[:] = -1
             for t in range(answer.shape[0]):
@@ -140,45 +142,22 @@ def walk(
                             for h in range(base.size):
                                 days = day - base[h]
                                 if last_day != NULL and days <= reach[h]:
-                                    weight[1 + h] = growth[days, h]
+                                    weight[h] = growth[days, h]
                                 else:
-                                    _begin_anew(h, days, last_day, sums[n_slots:], half, powers)
-                                    base[h], weight[1 + h] = day, 1.0
+                                    _begin_anew(h, days, last_day, faded, half, powers)
+                                    base[h], weight[h] = day, 1.0
                             last_day = day
                         fresh = active[c] and opening and (gaps[0] == 0 or day != gaps[1])
+                        if fresh:
+                            for m in range(of_day.size):
+                                of_day[m] = day_value(FIRST_DAY_MEASURE - m, gaps, day)
                     if row >= laid:
                         tile_from, laid = row, min(row + TILE, high)
                         _lay_out(tile, values, opens, sources, row, laid)
-                    p = np.int64(work[c])
-                    end = p + 1 + work[np.uint64(p)]
-                    for j in range(p + 1, end):
-                        t = np.uint64(work[np.uint64(j)])
-                        track[t, 0] = row
-                        if track[t, 1] < 0:
-                            track[t, 1] = row
-                    at = np.uint64(
-                        row - tile_from
-                    )  # what is unsigned needs no look if it counts from the end
-                    p = end + 1 + work[np.uint64(end)]
-                    for j in range(end + 1, p, 3):
-                        more = tile[at, np.uint64(work[np.uint64(j + 1)])]
-                        sums[np.uint64(work[np.uint64(j)])] += (
-                            more * weight[np.uint64(work[np.uint64(j + 2)])]
-                        )
-                    end = p + 1 + work[np.uint64(p)]
-                    if fresh and end > p + 1:
-                        for m in range(of_day.size):
-                            of_day[m] = day_value(FIRST_DAY_MEASURE - m, gaps, day)
-                        for j in range(p + 1, end, 3):
-                            more = of_day[np.uint64(work[np.uint64(j + 1)])]
-                            sums[np.uint64(work[np.uint64(j)])] += (
-                                more * weight[np.uint64(work[np.uint64(j + 2)])]
-                            )
-                    p = end + 1 + work[np.uint64(end)]
-                    for j in range(end + 1, p, 2):
-                        v = values[np.uint64(work[np.uint64(j + 1)]), np.uint64(row)]
-                        if v != NULL:
-                            _reply(answer[np.uint64(work[np.uint64(j)])], now, v)
+                    _add(
+                        work, work[c], row, now, values, tile[row - tile_from], fresh, of_day, weight,
+                        track, sums, faded, answer,
+                    )  # fmt: skip
                     if paced and active[c] and opening:
                         visit(gaps, day, now)
                         while pending < e:
@@ -194,7 +173,7 @@ def walk(
                             seen[dim, code] = now
                 if changed:
                     for s in range(n_counts):
-                        notes[n_notes, s] = tally[s]
+                        tallies[n_notes, s] = tally[s]
                     for s in range(n_counts, n_slots):
                         notes[n_notes, s] = sums[s]
                     n_notes += 1
@@ -218,9 +197,9 @@ def walk(
                                 result[snapshot, direct[1, j]] = 0.0
                             continue
                         for j in range(n_counts):
-                            number[j] = notes[top, j] - notes[before, j]
+                            number[j] = tallies[top, j] - tallies[before, j]
                         for j in range(n_counts, n_slots):
-                            number[j] = (notes[top, j] - notes[before, j]) / scales[j]
+                            number[j] = np.float64(notes[top, j] - notes[before, j]) / scales[j]
                         for j in range(spans[span, 1], spans[span, 2]):
                             noted[block, summed[1, j], lane] = number[summed[0, j]]
                         for j in range(spans[span, 3], spans[span, 4]):
@@ -231,7 +210,7 @@ def walk(
                             left[h] = powers[h, ago] / growth[last_day - base[h], h]
                     _note(
                         noted, block, lane, edge, e, date, facts, low_edge,
-                        day_notes, sums[n_slots:], left, half, track, moment, values, answer, seen, touched,
+                        day_notes, faded, left, half, track, moment, values, answer, seen, touched,
                         n_touched, edges, gaps, day_offset,
                     )  # fmt: skip
                     date += 1
@@ -243,19 +222,51 @@ def walk(
                 n_touched[dim] = 0
 
 
+@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def _add(
+    work: Any, begin: int, row: int, now: int, values: Any, numbers: Any, fresh: bool, of_day: Any,
+    weight: Any, track: Any, sums: Any, faded: Any, answer: Any,
+) -> None:  # fmt: skip
+    """Add a row to all that its class adds to; what is unsigned needs no look if it counts from the end."""
+    U = np.uint64
+    end = begin + 1 + work[U(begin)]
+    for j in range(begin + 1, end):
+        t = U(work[U(j)])
+        track[t, 0] = row
+        if track[t, 1] < 0:
+            track[t, 1] = row
+    begin, end = end + 1, end + 1 + work[U(end)]
+    for j in range(begin, end, 2):
+        sums[U(work[U(j)])] += np.int64(numbers[U(work[U(j + 1)])])
+    begin, end = end + 1, end + 1 + work[U(end)]
+    for j in range(begin, end, 3):
+        faded[U(work[U(j)])] += numbers[U(work[U(j + 1)])] * weight[U(work[U(j + 2)])]
+    begin, end = end + 1, end + 1 + work[U(end)]
+    for j in range(begin, end if fresh else begin, 3):
+        faded[U(work[U(j)])] += of_day[U(work[U(j + 1)])] * weight[U(work[U(j + 2)])]
+    begin, end = end + 1, end + 1 + work[U(end)]
+    for j in range(begin, end, 2):
+        v = values[U(work[U(j + 1)]), U(row)]
+        if v != NULL:
+            _reply(answer[U(work[U(j)])], now, v)
+
+
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _lay_out(tile: Any, values: Any, opens: Any, sources: Any, low: int, high: int) -> None:
-    """Write what the rows [low, high) add, each row's numbers side by side."""
+    """Write what the rows [low, high) add, each row's numbers side by side; whole ones are below 2**53."""
+    n = high - low
     for s in range(sources.shape[1]):
-        what, of = sources[0, s], values[sources[1, s], low:high]
+        what, measure = sources[0, s], sources[1, s]
         if what == VALUE:
-            for r in range(of.size):
+            of = values[measure, low:high]
+            for r in range(n):
                 tile[r, s] = np.float64(of[r] if of[r] != NULL else 0)
         elif what == SOME:
-            for r in range(of.size):
-                tile[r, s] = 1.0 if of[r] != NULL else 0.0
+            of = values[measure, low:high]
+            for r in range(n):
+                tile[r, s] = np.float64(of[r] != NULL)
         else:
-            for r in range(of.size):
+            for r in range(n):
                 tile[r, s] = 1.0 if what == ROW or opens.size == 0 or opens[low + r] != 0 else 0.0
 
 

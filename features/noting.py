@@ -95,16 +95,16 @@ class ContactClasses:
         self.plan, self.tagger, self.standards, self.day_offset = plan, tagger, standards, day_offset
         self._sizes = [len(plan.slots), len(plan.fades), len(plan.tracks), 0, day_offset]
         self._sizes += [int(plan.paced), len(plan.answers)]
-        halves = {days: 1 + h for h, days in enumerate(sorted({days for _, _, days in plan.fades}))}
+        halves = {days: h for h, days in enumerate(sorted({days for _, _, days in plan.fades}))}
         self._counts = [(t, i, plan.measure(m)) for (t, m), i in plan.slots.items() if plan.measure(m) < 0]
-        sums = [(t, m, i, 0) for (t, m), i in plan.slots.items() if plan.measure(m) >= 0]
-        fades = [(t, m, len(plan.slots) + i, halves[days]) for (t, m, days), i in plan.fades.items()]
-        whats = [(tags, plan.source(m), target, h) for tags, m, target, h in sums + fades]
-        sources = sorted({of for _, of, _, _ in whats if of[0] != DAY})
-        places = {of: of[1] if of[0] == DAY else sources.index(of) for _, of, _, _ in whats}
+        sums = [(t, plan.source(m), i) for (t, m), i in plan.slots.items() if plan.measure(m) >= 0]
+        fades = [(t, plan.source(m), i, halves[days]) for (t, m, days), i in plan.fades.items()]
+        sources = sorted({of for _, of, *_ in sums + fades if of[0] != DAY})
+        place = {of: i for i, of in enumerate(sources)}
         self._sources = np.array(sources, np.int64).reshape(-1, 2).T.copy()
-        self._adds = [(tags, (target, places[of], h)) for tags, of, target, h in whats if of[0] != DAY]
-        self._day_adds = [(tags, (target, places[of], h)) for tags, of, target, h in whats if of[0] == DAY]
+        self._sums = [(t, (i, place[of])) for t, of, i in sums]
+        self._fades = [(t, (i, place[of], h)) for t, of, i, h in fades if of[0] != DAY]
+        self._day_fades = [(t, (i, of[1], h)) for t, of, i, h in fades if of[0] == DAY]
         self._answers = [(tags, (i, plan.measure(m))) for (tags, m), i in plan.answers.items()]
         self._clear()
 
@@ -173,11 +173,8 @@ class ContactClasses:
 
     def _work_of(self, tags: frozenset[Tag]) -> list[int]:
         tracks = [i for needed, i in self.plan.tracks.items() if needed <= tags]
-        adds, of_days, answers = (
-            sorted(entry for needed, entry in wanted if needed <= tags)
-            for wanted in (self._adds, self._day_adds, self._answers)
-        )
-        return work_of(tracks, adds, of_days, answers)
+        wanted = (self._sums, self._fades, self._day_fades, self._answers)
+        return work_of(tracks, *(sorted(entry for needed, entry in of if needed <= tags) for of in wanted))
 
     def _by_class(self) -> tuple[Any, ...]:
         every = [tags for tags, _ in self._of_tags]
@@ -199,12 +196,13 @@ class ContactClasses:
 
 
 def work_of(*parts: Sequence[int | tuple[int, ...]]) -> list[int]:
-    """Return what a row of one class does, as `features.kernels.walk` reads it: numbers, each part's size first.
+    """Return what a row of a class does, as `features.kernels.walk` reads it: each part with its size before.
 
     Parts:
         tracks that note the row;
-        what is added: (target, source, half-life);
-        what a new day of activity adds: (target, which of `DAY_MEASURES`, half-life);
+        sums: (slot, source);
+        decayed sums: (fade, source, half-life);
+        decayed sums of what a new day of activity adds: (fade, which of `DAY_MEASURES`, half-life);
         answers that take it: (answer, measure).
     """
     work = []
