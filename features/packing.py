@@ -19,6 +19,8 @@ EXACT = 1 << 52
 """Below this, whether a factor divides an integer is told without a division of integers."""
 TOGETHER = 1024
 """Values that are looked at before it is told whether all were divided."""
+_EMPTY = {np.dtype(kind): int(np.iinfo(kind).min) for kind in (np.int8, np.int16, np.int32, np.int64)}
+"""Stands for "no value" in each type."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,8 @@ class Packed:
         part = self.data[low:high]
         if self.plain:
             return part
-        values = part.astype(np.int64)
-        empty = values == np.iinfo(self.data.dtype).min
-        values *= self.step
-        values += self.base
-        if empty.any():
-            values[empty] = NULL
+        values = np.empty(len(part), np.int64)
+        _unpack(part, _EMPTY[part.dtype], self.base, self.step, values)
         return values
 
     def take(self, rows: npt.NDArray[Any] | slice) -> Packed:
@@ -142,3 +140,10 @@ def _pack(values: Ints, base: int, step: int, empty: int, data: npt.NDArray[Any]
     # what fits in 32 bits is below 2**53 before it is divided: a division of floats is exact, and fast
     for i in range(values.size):
         data[i] = empty if values[i] == NULL else np.int64(np.float64(values[i] - base) / np.float64(step))
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _unpack(data: npt.NDArray[Any], empty: int, base: int, step: int, values: Ints) -> None:
+    for i in range(data.size):
+        value = np.int64(data[i])
+        values[i] = NULL if value == empty else base + step * value
