@@ -253,7 +253,11 @@ class Store:
                 if rows := facts.buckets.get(str(bucket)):
                     places = [bucket_path(ingest.folder, name, bucket, i) for i in range(facts.pieces)]
                     parts += read_rows([self.folder / p for p in places], schema, rows, coded=coded)
-        return pa.concat_tables(parts)
+        table = pa.concat_tables(parts)
+        for i, at in enumerate(table.schema if coded else ()):
+            if at.name in ("customer_id", "occurred_at") and len(table):  # read more than once: in one piece
+                table = table.set_column(i, at, table.column(i).combine_chunks())
+        return table
 
     def histories(self, buckets: Iterable[int]) -> Histories:
         """Return the histories of the customers of some buckets."""

@@ -160,21 +160,23 @@ def build_stream(
         if not late.any():
             late = None
     opens = None
-    tied = _tied_with_previous(customer[order], occurred_at[order])
+    moments = occurred_at.take(order)
+    tied = _tied_with_previous(offsets, moments)
     if tied.any():
         ranked = values | codes
+        # rows that are tied have one moment: `moments` is as it was
         opens = _order_ties(order, tied, contact, contacts, fields, late, ranked, touchpoint_id, line_field)
     shrink = pack if compact else Packed
     contact_type: Any = np.uint16 if compact and len(contacts) <= 1 << 16 else np.int64
     return Stream(
         fields=fields,
         offsets=offsets,
-        occurred_at=shrink(occurred_at[order]),
-        contact=contact[order].astype(contact_type),
+        occurred_at=shrink(moments),
+        contact=contact.astype(contact_type, copy=False).take(order),
         contacts=contacts,
         lag=None if late is None else shrink(late[order]),
         opens=opens,
-        values={name: shrink(v[order]) for name, v in values.items()},
+        values={name: shrink(v.take(order)) for name, v in values.items()},
         codes={
             name: shrink(own_numbers(code[order], offsets) if name in OWN_CODES else code[order])
             for name, code in codes.items()
@@ -264,11 +266,12 @@ def group_by_customer(customer: Ints, moment: Ints, rows: Ints, n_customers: int
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _tied_with_previous(customer: Ints, moment: Ints) -> npt.NDArray[np.bool_]:
+def _tied_with_previous(offsets: Ints, moment: Ints) -> npt.NDArray[np.bool_]:
     """Return which sorted rows have the customer and moment of the row before."""
-    tied = np.zeros(customer.size, np.bool_)
-    for i in range(1, customer.size):
-        tied[i] = customer[i] == customer[i - 1] and moment[i] == moment[i - 1]
+    tied = np.zeros(moment.size, np.bool_)
+    for customer in range(offsets.size - 1):
+        for i in range(offsets[customer] + 1, offsets[customer + 1]):
+            tied[i] = moment[i] == moment[i - 1]
     return tied
 
 

@@ -30,7 +30,7 @@ from training.tellers import ToldBy
 from training.worth import WorthFacts, WorthSource, worth_of
 
 Order = Literal["value", "risk"]
-CHUNK = 4096
+CHUNK = 16_384
 RISK_BINS = 40
 MOST_NAMED = 200
 """Hostages whose commitment ends who are named in the summary; the file has all of them."""
@@ -121,12 +121,17 @@ class AtRiskList:
         return pa.Table.from_batches(parts, self.schema)
 
     @cached_property
+    def _told_rows(self) -> pa.Table:
+        """The columns of the rows that are told, to take no others."""
+        return self.rows.drop_columns([*_WORTH, "known", "last_at", "unseen_kinds"])
+
+    @cached_property
     def _sentences(self) -> Sentences:
         return Sentences(self.bundle, self.as_of_us, self.config.project.language)
 
     def _batch(self, low: int, high: int) -> pa.RecordBatch:
         n, zone = high - low, self.config.project.zone
-        taken = self.rows.take(pa.array(self.order[low:high])).combine_chunks()
+        taken = self._told_rows.take(pa.array(self.order[low:high])).combine_chunks()
         rows = numbers_of(taken)
         active, value = rows["active"], self.value[low:high]
         probability = rows["churn_probability"]
@@ -177,11 +182,15 @@ def _reasons(
 ) -> dict[str, Any]:
     """Return a question's moments, their sentences, and the probability without each."""
     columns: dict[str, Any] = {}
+    moment, *by = (
+        np.concatenate([rows[f"{prefix}{what}_{k}"] for k in range(1, REASONS + 1)])
+        for what in ("moment", "feature", "value", "usual")
+    )
+    told = sentences.of(moment, ToldBy(*by))  # all at once: many are the same
+    n = len(moment) // REASONS
     for k in range(1, REASONS + 1):
-        moment = rows[f"{prefix}moment_{k}"]
-        by = ToldBy(*(rows[f"{prefix}{what}_{k}"] for what in ("feature", "value", "usual")))
-        columns[f"{prefix}moment_{k}"] = standings_told.named(sentences.labels, moment)
-        columns[f"{prefix}reason_{k}"] = sentences.of(moment, by)
+        columns[f"{prefix}moment_{k}"] = standings_told.named(sentences.labels, rows[f"{prefix}moment_{k}"])
+        columns[f"{prefix}reason_{k}"] = told.slice((k - 1) * n, n)
         columns[f"{without}_{k}"] = rows[f"{prefix}without_{k}"]
     return columns
 

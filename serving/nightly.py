@@ -38,8 +38,8 @@ Tell = Callable[[float, str], None]
 """`tell(done, note)`: the share of the work that is done, 0 to 1, and how it goes in words."""
 PART = 16 * CHUNK
 """Customers of a part of histories in memory."""
-TOGETHER = 1_500_000
-"""Touchpoints that buckets are read together up to: more would take memory and save nothing."""
+TOGETHER = 200_000
+"""Touchpoints that buckets are read together up to: what is made of more goes through memory, not caches."""
 
 
 class Parts(Protocol):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from features.clock import US_PER_DAY, days_to_us, local_date, local_days
 from features.errors import CorredorError, unknown_name
@@ -120,19 +121,27 @@ def activity_rows(histories: Histories, config: Config, kinds: tuple[str, ...] =
         return known is None or known.direct
 
     flags = np.array([counts(contact) for contact in stream.contacts], np.bool_)
-    return flags[stream.contact] if len(flags) else np.zeros(0, np.bool_)
+    return flags.take(stream.contact, mode="clip") if len(flags) else np.zeros(0, np.bool_)
 
 
 def _active_between(
     histories: Histories, rows: Bools, low: int, high: int, *, known_before: int | None = None
 ) -> Bools:
     stream = histories.touchpoints
-    when = stream.occurred_at.unpack()
-    hit = rows & (when >= low) & (when < high)
+    hit = rows
     if known_before is not None and stream.lag is not None:
-        hit &= stream.known_at() < known_before
-    before = np.concatenate([[0], np.cumsum(hit)])
-    return np.asarray(before[stream.offsets[1:]] > before[stream.offsets[:-1]])
+        hit = rows & (stream.known_at() < known_before)
+    found = np.zeros(histories.n_customers, np.bool_)
+    _any_between(stream.offsets, stream.occurred_at.unpack(), hit, low, high, found)
+    return found
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _any_between(offsets: Ints, when: Ints, hit: Bools, low: int, high: int, found: Bools) -> None:
+    """Mark the customers who have a row that is hit in [low, high)."""
+    for customer in range(found.size):
+        for row in range(offsets[customer], offsets[customer + 1]):
+            found[customer] |= hit[row] & (when[row] >= low) & (when[row] < high)
 
 
 def _relationships(histories: Histories, config: Config) -> Ledger:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from training.shap_narrow import (
     narrow_tables,
     narrow_trees,
 )
+from training.shap_quads import QuadTables, QuadTrees, explain_quads, quad_tables, quad_trees
 from training.shap_rows import explain_rows
 from training.shap_tables import Tables, build_tables, empty_tables
 from training.trees import Trees, read_trees
@@ -63,6 +65,7 @@ class TreeShap:
         self._exits = exits(self.trees)
         self._bags: dict[str, tuple[Any, ...]] = {}
         self._narrow: dict[str, NarrowTrees | None] = {}
+        self._quads: dict[str, QuadTrees] = {}
         self._tables: dict[bytes, _Built] = {}
         kind = np.float32 if single else np.float64
         self._nothing = self._as_built(empty_tables(self.trees.n_trees, kind=kind), 0)
@@ -70,7 +73,7 @@ class TreeShap:
     @property
     def nbytes(self) -> int:
         """Bytes that the tables take that were built so far."""
-        return sum(built.tables.nbytes for built in self._tables.values())
+        return sum(built.nbytes for built in self._tables.values())
 
     def raw_score(self, X: npt.NDArray[Any]) -> Floats:
         """Return the sum of the boosters' scores in log-odds, float64[n]."""
@@ -117,7 +120,8 @@ class TreeShap:
     def _as_built(self, tables: Tables, columns: int) -> _Built:
         walked = np.diff(tables.bit_start)[tables.table_start < 0]
         narrow = narrow_tables(tables) if self._most_nodes <= NODES else None
-        return _Built(tables, tables.arrays, columns, int(walked.max(initial=0)), narrow)
+        sizes, room = np.diff(self.trees.node_start), self._most_bytes - tables.nbytes
+        return _Built(tables, tables.arrays, columns, int(walked.max(initial=0)), narrow, sizes, room)
 
     def _run(self, X: npt.NDArray[Any], built: _Built, score: Floats, shap: Floats) -> None:
         if X.ndim != 2 or X.shape[1] != self.trees.n_features:
@@ -131,6 +135,10 @@ class TreeShap:
             # as plain tuples, which numba unpacks in half the time
             explain_narrow(X, tuple(narrow), tuple(built.narrow), explains, score, shap)
             return
+        if len(X) > FEW and built.narrow and (narrow := self._narrowed(X.dtype)):
+            if (tables := built.quads) is not None:
+                explain_quads(X, tuple(self._asked(X.dtype, narrow)), tuple(tables), explains, score, shap)
+                return
         sizes = self._most_nodes, built.widest, explains
         small = len(X) <= FEW and self._most_nodes < MOST_LEAVES
         (explain_rows if small else explain_blocks)(X, self._bag(X.dtype), built.arrays, sizes, score, shap)
@@ -139,6 +147,11 @@ class TreeShap:
         if kind.str not in self._narrow:
             self._narrow[kind.str] = narrow_trees(self.trees, self._thresholds(kind))
         return self._narrow[kind.str]
+
+    def _asked(self, kind: np.dtype[Any], narrow: NarrowTrees) -> QuadTrees:
+        if kind.str not in self._quads:
+            self._quads[kind.str] = quad_trees(narrow, self.trees.n_features)
+        return self._quads[kind.str]
 
     def _thresholds(self, kind: np.dtype[Any]) -> npt.NDArray[Any]:
         return self.trees.threshold if kind == np.float64 else _rounded_down(self.trees.threshold)
@@ -165,6 +178,23 @@ class _Built:
     widest: int
     """Bits of the widest walk."""
     narrow: NarrowTables | None
+    sizes: npt.NDArray[np.int64]
+    """Nodes of each tree."""
+    room: int
+    """Bytes that further tables may take."""
+
+    @cached_property
+    def quads(self) -> QuadTables | None:
+        """The tables for many rows; None where they are not for these trees."""
+        if self.narrow is None:
+            return None
+        return quad_tables(self.tables, self.sizes, self.columns, self.room)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tables that were built so far."""
+        quads: QuadTables | None = self.__dict__.get("quads")
+        return self.tables.nbytes + (quads.nbytes if quads else 0)
 
 
 def _rounded_down(threshold: Floats) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ _MONTHS = {
 }
 
 
+@lru_cache(maxsize=1 << 14)  # a list has few different numbers
 def number(value: float, language: Language, *, decimals: int | None = None) -> str:
     """Return a number as people write it; decimals are chosen by size when not given.
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from features.clock import US_PER_DAY
 from features.histories import MEASURE_SCALES, Histories
@@ -61,15 +62,39 @@ def worth_facts(histories: Histories, config: Config, as_of_us: int) -> WorthFac
         return WorthFacts(given, nothing, nothing, first)
     amount = stream.values["amount"].unpack()
     begin = as_of_us - YEAR_DAYS * US_PER_DAY
-    counted = (amount != NULL) & (occurred >= begin) & (stream.known_at() < as_of_us)
-    sums = []
-    for rows in (counted & activity_rows(histories, config), counted):
-        total, number = (
-            np.diff(np.concatenate([[0], np.cumsum(what)])[stream.offsets])
-            for what in (np.where(rows, amount, 0), rows)
-        )
-        sums.append(np.where(number > 0, total, NULL))
-    return WorthFacts(given, sums[0], sums[1], first)
+    known_at = occurred if stream.lag is None else stream.known_at()
+    active, every = nothing, nothing.copy()
+    activity = activity_rows(histories, config)
+    _add_up(stream.offsets, amount, occurred, known_at, activity, begin, as_of_us, active, every)
+    return WorthFacts(given, active, every, first)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_up(
+    offsets: Ints,
+    amount: Ints,
+    occurred: Ints,
+    known_at: Ints,
+    activity: npt.NDArray[np.bool_],
+    begin: int,
+    end: int,
+    active: Ints,  # written: the sum of activity, and of every row
+    every: Ints,
+) -> None:
+    """Add up each customer's amounts since a moment that are known before another, where there are any."""
+    for customer in range(every.size):
+        of_activity = of_all = n_active = n = 0
+        for row in range(offsets[customer], offsets[customer + 1]):
+            if amount[row] != NULL and occurred[row] >= begin and known_at[row] < end:
+                of_all += amount[row]
+                n += 1
+                if activity[row]:
+                    of_activity += amount[row]
+                    n_active += 1
+        if n_active:
+            active[customer] = of_activity
+        if n:
+            every[customer] = of_all
 
 
 def worth_of(facts: WorthFacts, config: Config, as_of_us: int) -> tuple[npt.NDArray[np.float64], WorthSource]:

@@ -138,7 +138,9 @@ def test_a_list_tells_each_reason_as_an_explanation_of_the_customer_does(shop, l
     for element in range(0, len(scores), 7):
         alone = tell_reasons(shop.bundle, scores, element, question)
         one = type(by)(by.feature[element], by.value[element], by.usual[element])
-        assert sentences.of(top.moment[element], one) == [getattr(r.sentence, language) for r in alone]
+        assert sentences.of(top.moment[element], one).to_pylist() == [
+            getattr(r.sentence, language) for r in alone
+        ]
         told = [sentences.labels[m] for m in top.moment[element]]
         assert told == [getattr(r.label, language) for r in alone]
 

@@ -323,3 +323,14 @@ def test_what_is_no_boosted_tree_of_one_score_is_refused():
         TreeShap([STUMP]).raw_score(np.zeros((1, 3)))
     with pytest.raises(CorredorError, match=r"2 features; the groups are of \(3,\)"):
         TreeShap([STUMP]).explain(np.zeros((1, 2)), np.zeros(3, int))
+
+
+def test_many_rows_of_small_trees_are_looked_up_four_at_a_time_where_there_is_room_with_the_same_bits():
+    models = [booster(seed, **KINDS["shallow"]) for seed in (1, 2)]
+    texts, X = [model.model_to_string() for model in models], hard_rows(models[0], 4, 1_100)
+    fours = TreeShap(texts)
+    room = fours.tables().nbytes
+    blocks = TreeShap(texts, most_bytes=room)
+    for found, again in zip(fours.explain(X), blocks.explain(X), strict=True):
+        assert found.tobytes() == again.tobytes()
+    assert fours.nbytes > blocks.nbytes == room
