@@ -126,9 +126,13 @@ def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any
                     out[r] = np.floor(x[r])
             elif op == 14:
                 for r in range(LANES):
-                    place = 0
-                    while place < b and x[r] >= constants[c + place]:
-                        place += 1
+                    place, above = 0, b  # how many edges are not above it
+                    while place < above:
+                        middle = (place + above) // 2
+                        if x[r] >= constants[c + middle]:
+                            place = middle + 1
+                        else:
+                            above = middle
                     out[r] = np.nan if math.isnan(x[r]) else constants[c + b + place]
             else:
                 for r in range(min(LANES, n - block * LANES)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -41,13 +42,13 @@ DERIVED: dict[str, tuple[int, tuple[tuple[str, ...], ...]]] = {
 """Name -> the scale of its integers, and the steps (of `DERIVATIONS`) by which they follow from others."""
 DERIVATIONS = (
     *("usual", "has", "only", "square", "less", "less_desired", "negative", "positive"),
-    *("beyond", "some"),
+    *("beyond", "some", "log"),
 )
 """What a step writes of a row; its number is its place here. Without a value that it needs, it writes none.
 
 `usual`: the standard of the contact, where the row has none; `has`: 1 or 0; `only`: 1 where above 0, else
 none; `less`, `less_desired`: a difference; `beyond`: a difference, 0 where it is negative; `negative`,
-`positive`: 1 or 0; `some`: 1 where there is a value, else what stands there.
+`positive`: 1 or 0; `some`: 1 where there is a value, else what stands there; `log`: 1000 log(1 + it).
 """
 
 _WHOLE = ("autopay", "held", "committed", "committed_days", "next_end", "last_end")
@@ -86,7 +87,6 @@ class MeasureTable:
         self.places = {name: i for i, name in enumerate(measures)}
         self.columns: dict[str, int] = {}
         self._told = frozenset(told)
-        self._logs: list[tuple[int, int]] = []
         self._before: list[tuple[int, ...]] = []
         self._after: list[tuple[int, ...]] = []
         self._standards: list[tuple[int, ...]] = []
@@ -117,12 +117,9 @@ class MeasureTable:
         rests = name in self._told or any(waits)
         for step, *arguments in steps:
             of = [self.places[argument] for argument in arguments]
-            if step == "log":
-                self._logs.append((place, of[0]))
-            else:
-                (self._after if rests else self._before).append(
-                    (DERIVATIONS.index(step), place, *(*of, 0, 0)[:3])
-                )
+            (self._after if rests else self._before).append(
+                (DERIVATIONS.index(step), place, *(*of, 0, 0)[:3])
+            )
         self._rests_on_told[name] = rests
         return rests
 
@@ -141,8 +138,6 @@ class MeasureTable:
         for name, place in self.columns.items():
             if not write(name, values[place]):
                 values[place] = NULL
-        for place, of in self._logs:
-            values[place] = _log(values[of])
         program = self._with_standards if usual.shape[1] else self._programs[0]
         if len(program):
             derive(values, program, usual, contact)
@@ -172,14 +167,7 @@ def _program(steps: Sequence[tuple[int, ...]]) -> Ints:
     return np.array(steps, np.int64).reshape(-1, 5)
 
 
-def _log(amount: Ints) -> Ints:
-    known = amount != NULL
-    if not known.any():
-        return amount
-    whole = np.rint(1000.0 * np.log1p(np.maximum(amount, 0) / MEASURE_SCALES["amount"])).astype(np.int64)
-    return np.where(known, whole, NULL)
-
-
+AMOUNT_SCALE = float(MEASURE_SCALES["amount"])
 NO_STANDARDS = np.zeros((len(STANDARDS), 0), np.int64)
 _NO_CONTACTS = np.zeros(0, np.int64)
 
@@ -221,10 +209,14 @@ def derive(values: Any, program: Any, usual: Any, contact: Any) -> None:
         elif step == 8:
             for i in range(n):
                 out[i] = NULL if a[i] == NULL or b[i] == NULL else max(a[i] - b[i], 0)
-        else:
+        elif step == 9:
             for i in range(n):
                 if a[i] != NULL:
                     out[i] = 1
+        else:
+            for i in range(n):
+                log = np.rint(1000.0 * math.log1p(max(a[i], 0) / AMOUNT_SCALE))
+                out[i] = NULL if a[i] == NULL else np.int64(log)
 
 
 def steps_among(measures: Iterable[str]) -> list[str]:
