@@ -56,6 +56,19 @@ def test_a_window_begins_with_its_first_moment():
     assert values(THREE, "2026-03-15", ANY.count(7), ANY.count(6)) == [1, 0]
 
 
+def test_totals_are_exact_where_a_double_no_longer_counts_each_millionth():
+    history = histories("""
+        customer_id occurred_at kind      amount
+        ana         2026-03-01  purchase   3999999999.999999
+        ana         2026-03-02  purchase   3999999999.999999
+        ana         2026-03-03  purchase   3999999999.999999
+        ana         2026-03-04  purchase  -3999999999.999998
+        ana         2026-03-05  purchase  -3999999999.999998
+        ana         2026-03-06  purchase  -3999999999.999998
+    """)
+    assert values(history, "2026-03-10", ANY.total("amount")) == [pytest.approx(3e-6, rel=1e-6)]
+
+
 def test_a_total_of_nothing_is_0_and_a_mean_of_nothing_is_not_known():
     of_calls = [CALLS.total("amount"), CALLS.answered("amount"), CALLS.mean("amount")]
     assert values(THREE, "2026-03-10", *of_calls) == [0, 0, None]

@@ -1,5 +1,6 @@
 """Where a contact stands on its customer's way: hand-worked, and against a slow telling of the same."""
 
+import itertools
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from features.measures import measure_values
 from features.pathfit import LEAST_STEPS, fit_paths
 from features.paths import Paths, PathWalk
-from features.pathwalk import BY_KIND, STEPS
+from features.pathwalk import BY_KIND, STEPS, USUAL_OF, _median
 from features.settings import Activity, TouchpointKind
 from features.streams import NULL
 from features.vocabulary import fit_vocabulary
@@ -75,6 +76,14 @@ def test_a_failure_in_another_matter_does_not_double_the_first():
         "double",
     )
     assert again == [0, 0]
+
+
+@pytest.mark.parametrize("n", range(1, USUAL_OF + 1))
+def test_what_is_usual_is_the_median_in_whatever_order_the_amounts_came(n):
+    for order in itertools.permutations((1, 2, 2, 5, 9)[:n]):
+        assert _median(
+            np.array([*order, *[0] * (USUAL_OF - n)]), n, np.zeros(USUAL_OF, np.int64)
+        ) == np.median(order)
 
 
 def test_an_amount_is_set_against_the_median_of_the_five_of_its_kind_before_it():
