@@ -15,7 +15,7 @@ from features.errors import CorredorError, unknown_name
 from training.bundle import Bundle, load_bundle, save_bundle
 from training.config import Config
 from training.packaging import save_mlflow_model
-from training.runs import Run, recorded_run
+from training.runs import Run, recorded_run, uninterrupted
 from training.tracking import held, hide_secrets, open_tracking, sqlite_file, tracking_uri
 
 if TYPE_CHECKING:
@@ -69,9 +69,10 @@ def log_training(
         saved = save_bundle(bundle, Path(scratch) / "bundle")
         load_bundle(Path(scratch) / "bundle")  # what could not be opened elsewhere is not registered
         _keep(config, saved.id, Path(scratch) / "bundle")
-        run.describe(saved, plots or {}, fingerprints or {})
+        with uninterrupted():
+            run.describe(saved, plots or {}, fingerprints or {})
         model = _log_model(client, run, saved, Path(scratch))
-        with held(config, "registering a version"), run.uninterrupted():
+        with held(config, "registering a version"), uninterrupted():
             return _register(client, config, run, saved, model)
 
 
@@ -137,13 +138,15 @@ def registered_versions(config: Config) -> list[RegisteredVersion]:
 
 def _log_model(client: MlflowClient, run: Run, bundle: Bundle, scratch: Path) -> LoggedModel:
     """Upload the bundle as an MLflow model."""
-    logged = client.create_logged_model(
-        run.experiment_id, name="corredor", source_run_id=run.id, tags={BUNDLE_TAG: bundle.id}
-    )
+    save_mlflow_model(bundle, scratch / "bundle", scratch / "model")
+    with uninterrupted():
+        logged = client.create_logged_model(
+            run.experiment_id, name="corredor", source_run_id=run.id, tags={BUNDLE_TAG: bundle.id}
+        )
     try:
-        save_mlflow_model(bundle, scratch / "bundle", scratch / "model")
-        client.log_model_artifacts(logged.model_id, str(scratch / "model"))
-        return client.finalize_logged_model(logged.model_id, "READY")
+        with uninterrupted():
+            client.log_model_artifacts(logged.model_id, str(scratch / "model"))
+            return client.finalize_logged_model(logged.model_id, "READY")
     except BaseException:
         with contextlib.suppress(Exception):
             client.finalize_logged_model(logged.model_id, "FAILED")

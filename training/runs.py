@@ -79,14 +79,25 @@ class Run:
         """Mark the run as `FINISHED`, `FAILED` or `KILLED`."""
         self.client.set_terminated(self.id, status)
 
-    @contextlib.contextmanager
-    def uninterrupted(self) -> Iterator[None]:
-        """Let a few calls end before SIGTERM or an interrupt from the keyboard ends the process."""
-        came: list[int] = []
-        with _on_signals(lambda number, frame: came.append(number), signal.SIGTERM, signal.SIGINT):
-            yield
-        if came:
-            raise SystemExit(128 + came[0])
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a few calls end before SIGTERM or an interrupt from the keyboard ends the process.
+
+    A call to the store that is broken off may go on holding it, and how the run ended cannot be written. A
+    second signal waits for nothing.
+    """
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            _stop(number, frame)
+
+    with _on_signals(note, signal.SIGTERM, signal.SIGINT):
+        yield
+    if came:
+        raise SystemExit(128 + came[0])
 
 
 @contextlib.contextmanager
@@ -107,12 +118,13 @@ def recorded_run(client: MlflowClient, config: Config) -> Iterator[Run]:
     run: Run | None = None
     try:
         with FileLock(alive).acquire(timeout=0), _on_signals(_stop, signal.SIGTERM):
-            identity = _inherited_run(client)
-            if identity is None:
-                identity = client.create_run(experiment, tags={_PROCESS_TAG: process}).info.run_id
-            else:
-                client.set_tag(identity, _PROCESS_TAG, process)
-            run = Run(client, config, identity, experiment)
+            with uninterrupted():
+                identity = _inherited_run(client)
+                if identity is None:
+                    identity = client.create_run(experiment, tags={_PROCESS_TAG: process}).info.run_id
+                else:
+                    client.set_tag(identity, _PROCESS_TAG, process)
+                run = Run(client, config, identity, experiment)
             yield run
     except BaseException as error:
         if run is not None and not run.registered:
