@@ -121,6 +121,7 @@ def activity_rows(histories: Histories, config: Config, kinds: tuple[str, ...] =
         return known is None or known.direct
 
     flags = np.array([counts(contact) for contact in stream.contacts], np.bool_)
+    # clipped, as each row's contact is one of them: else NumPy copies to look first
     return flags.take(stream.contact, mode="clip") if len(flags) else np.zeros(0, np.bool_)
 
 
