@@ -205,12 +205,11 @@ class Plan:
             for name, stream in streams.items()
         }
         clock = self._registers.get(AS_OF_DAYS)
-        straight = dates == 1 or bool((ascending == np.arange(dates)).all())
         for first in range(0, n, step):
             last = min(first + step, n)
             rows = (last - first) * dates
             if clock is not None:
-                days = np.resize(as_of[ascending] / US_PER_DAY, noted.shape[0] * LANES)
+                days = np.resize(as_of / US_PER_DAY, noted.shape[0] * LANES)
                 noted[:, clock] = days.reshape(-1, LANES)
             for name, (tables, promised) in prepared.items():
                 self._walk(
@@ -223,18 +222,13 @@ class Plan:
                     edges,
                     edge_of,
                     low_edge,
+                    ascending,
                     noted,
                     result,
                 )
             blocks = -(-rows // LANES)
             evaluate(self.program, self.constants, noted[:blocks], self.outputs, result[:rows])
-            shaped = result[:rows].reshape(last - first, dates, self.n_features)
-            if straight:
-                yield first, shaped
-            else:
-                in_order = np.empty_like(shaped)
-                in_order[:, ascending] = shaped
-                yield first, in_order
+            yield first, result[:rows].reshape(last - first, dates, self.n_features)
 
     def _present(self, histories: Histories) -> dict[str, Stream]:
         """Return the streams that both the plan and the histories have."""
@@ -263,6 +257,7 @@ class Plan:
         edges: Ints,
         edge_of: Ints,
         low_edge: Ints,
+        place: Ints,
         noted: npt.NDArray[np.float64],
         result: npt.NDArray[np.float32],
     ) -> None:
@@ -293,6 +288,7 @@ class Plan:
             edges,
             edge_of,
             low_edge,
+            place,
             *self._facts[name],
             noted,
             result,

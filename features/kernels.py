@@ -43,7 +43,7 @@ SUM, DECAY, TRACK_LAST, TRACK_FIRST, TRACK_VALUE, DISTINCT, DAYS, WEEKS, PACE = 
 ANSWER_DAYS, ANSWER_LAST, ANSWER_LEAST, ANSWER_MOST = range(9, 13)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def walk(
     offsets: Any,  # int64[customers + 1], into the rows
     moment: Any,  # int64[rows] µs
@@ -65,25 +65,28 @@ def walk(
     edges: Any,  # int64[edges] µs, ascending
     edge_of: Any,  # int64[dates]
     low_edge: Any,  # int64[dates, windows]
-    scales: Any,  # float64[slots]: what a sum is divided by
+    place: Any,  # int64[dates]: of each date in time among those asked for
+    scales: Any,  # float64[slots - counts]: what a sum is divided by
     summed: Any,  # int64[2, sums]: slot, register; those of one window together
     direct: Any,  # int64[2, sums]: slot, feature; sums that are features as they are
     spans: Any,  # int64[spans, 5]: window (-1: all that is known), its parts of `summed` and `direct`
     facts: Any,  # int64[facts, 5]: kind, a, window, parameter or measure, register, scale; all but sums
+    parts: Any,  # int64[kinds + 1]: where the facts of each kind begin
     noted: Any,  # float64[blocks, registers, LANES], written
     result: Any,  # float32[snapshots, features], written where `direct`
 ) -> None:
-    """Write each customer's facts at each date; snapshot = customer * dates + date."""
+    """Write each customer's facts at each date; snapshot = customer * dates + place of the date."""
     n_dates, n_edges = edge_of.size, edges.size
     n_slots, n_fades, n_tracks, n_codes, day_offset = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
     paced, n_counts = sizes[5] > 0, ones.shape[2]
     with_days = n_fades > 0 or paced
     number = np.empty(n_slots, np.float64)
+    single = np.empty(n_slots, np.float32)
     n_dims = codes.shape[0]
     tally = np.zeros(n_counts, np.int32)
-    tallies = np.zeros((n_edges + 2, n_counts), np.float64)  # whole numbers, exact to 2**53
+    tallies = np.zeros((n_edges + 2, n_counts), np.int32)
     sums = np.empty(n_slots, np.int64)
-    notes = np.zeros((n_edges + 2, n_slots), np.int64)
+    notes = np.zeros((n_edges + 2, n_slots - n_counts), np.int64)
     note_of = np.zeros(n_edges, np.int64)
     day_notes = np.zeros((n_edges, 6), np.int64)  # days, last day, next day; weeks, last, next week
     faded = np.empty(n_fades, np.float64)
@@ -174,8 +177,8 @@ def walk(
                 if changed:
                     for s in range(n_counts):
                         tallies[n_notes, s] = tally[s]
-                    for s in range(n_counts, n_slots):
-                        notes[n_notes, s] = sums[s]
+                    for s in range(n_slots - n_counts):
+                        notes[n_notes, s] = sums[n_counts + s]
                     n_notes += 1
                     changed = False
                 note_of[e] = n_notes - 1
@@ -183,7 +186,8 @@ def walk(
                     day_notes[e, 0], day_notes[e, 1], day_notes[e, 2] = gaps[0], gaps[1], NULL
                     day_notes[e, 3], day_notes[e, 4], day_notes[e, 5] = gaps[12], gaps[13], NULL
                 while date < n_dates and edge_of[date] == e:
-                    snapshot = customer * n_dates + date
+                    snapshot = customer * n_dates + place[date]
+                    features = result[snapshot]
                     lane = snapshot % LANES
                     block = snapshot // LANES
                     top = note_of[e]
@@ -197,19 +201,21 @@ def walk(
                                 result[snapshot, direct[1, j]] = 0.0
                             continue
                         for j in range(n_counts):
-                            number[j] = tallies[top, j] - tallies[before, j]
-                        for j in range(n_counts, n_slots):
-                            number[j] = np.float64(notes[top, j] - notes[before, j]) / scales[j]
+                            count = np.int32(tallies[top, j] - tallies[before, j])
+                            number[j], single[j] = np.float64(count), np.float32(count)
+                        for j in range(n_slots - n_counts):
+                            total = np.float64(notes[top, j] - notes[before, j]) / scales[j]
+                            number[n_counts + j], single[n_counts + j] = total, np.float32(total)
                         for j in range(spans[span, 1], spans[span, 2]):
                             noted[block, summed[1, j], lane] = number[summed[0, j]]
-                        for j in range(spans[span, 3], spans[span, 4]):
-                            result[snapshot, direct[1, j]] = np.float32(number[direct[0, j]])
+                        for j in range(np.uint64(spans[span, 3]), np.uint64(spans[span, 4])):
+                            features[np.uint64(direct[1, j])] = single[np.uint64(direct[0, j])]
                     if last_day != NULL:
                         ago = min(max((edge - day_offset) // US_PER_DAY - last_day, 0), MAX_FADE - 1)
                         for h in range(reach.size):
                             left[h] = powers[h, ago] / growth[last_day - base[h], h]
                     _note(
-                        noted, block, lane, edge, e, date, facts, low_edge,
+                        noted, block, lane, edge, e, date, facts, parts, low_edge,
                         day_notes, faded, left, half, track, moment, values, answer, seen, touched,
                         n_touched, edges, gaps, day_offset,
                     )  # fmt: skip
@@ -290,47 +296,48 @@ def _reply(answer: Any, now: int, value: int) -> None:
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _note(
-    noted: Any, block: int, lane: int, edge: int, e: int, date: int, facts: Any, low_edge: Any,
+    noted: Any, block: int, lane: int, edge: int, e: int, date: int, facts: Any, parts: Any, low_edge: Any,
     day_notes: Any, faded: Any, left: Any, half: Any, track: Any, moment: Any, values: Any, answer: Any,
     seen: Any, touched: Any, n_touched: Any, edges: Any, gaps: Any, day_offset: int,
 ) -> None:  # fmt: skip
-    """Write the facts of one snapshot that are not sums."""
-    for f in range(facts.shape[0]):
-        kind, a, window, register, scale = facts[f, 0], facts[f, 1], facts[f, 2], facts[f, 3], facts[f, 4]
-        value = np.nan
-        if kind == DECAY:
-            value = faded[a] * left[half[a]] / scale
-        elif kind == TRACK_LAST or kind == TRACK_FIRST:
-            at = track[a, kind - TRACK_LAST]
-            if at >= 0:
-                value = (edge - moment[at]) / US_PER_DAY
-        elif kind == TRACK_VALUE:
-            if track[a, 0] >= 0:
-                last = values[window, track[a, 0]] if window >= 0 else 1
-                if last != NULL:
-                    value = last / scale
-        elif kind >= ANSWER_DAYS:
-            if answer[a, 0] == NULL:
-                value = np.nan
-            elif kind == ANSWER_DAYS:
-                value = (edge - answer[a, 0]) / US_PER_DAY
-            else:
-                value = answer[a, kind - ANSWER_DAYS] / scale
-        elif kind == DISTINCT:
-            since = edges[low_edge[date, window]] if window >= 0 else NULL + 1
-            count = 0
-            for j in range(n_touched[a]):
-                count += seen[a, touched[a, j]] >= since
-            value = float(count)
-        elif kind == DAYS or kind == WEEKS:
-            p = 3 * (kind - DAYS)
-            whole = day_notes[e, p]
-            if window >= 0:
-                before = low_edge[date, window]
-                whole -= day_notes[before, p]
-                # a day that began before the window and goes on inside it was counted before
-                whole += day_notes[before, p] > 0 and day_notes[before, p + 1] == day_notes[before, p + 2]
-            value = float(whole)
-        else:
-            value = pace(gaps, a, window, edge, edge - day_offset)
-        noted[block, register, lane] = value
+    """Write the facts of one snapshot that are not sums; a loop for each kind, as they come most often."""
+    U = np.uint64
+    into = noted[block, :, lane]
+    for f in range(parts[DECAY], parts[DECAY + 1]):
+        a = U(facts[f, 1])
+        into[U(facts[f, 3])] = faded[a] * left[U(half[a])] / facts[f, 4]
+    for f in range(parts[TRACK_LAST], parts[TRACK_FIRST + 1]):
+        at = track[U(facts[f, 1]), U(facts[f, 0] - TRACK_LAST)]
+        into[U(facts[f, 3])] = (edge - moment[U(at)]) / US_PER_DAY if at >= 0 else np.nan
+    for f in range(parts[TRACK_VALUE], parts[TRACK_VALUE + 1]):
+        at, measure, value = track[U(facts[f, 1]), 0], facts[f, 2], np.nan
+        if at >= 0:
+            last = values[U(measure), U(at)] if measure >= 0 else 1
+            if last != NULL:
+                value = last / facts[f, 4]
+        into[U(facts[f, 3])] = value
+    for f in range(parts[ANSWER_DAYS], parts[ANSWER_DAYS + 1]):
+        when = answer[U(facts[f, 1]), 0]
+        into[U(facts[f, 3])] = (edge - when) / US_PER_DAY if when != NULL else np.nan
+    for f in range(parts[ANSWER_LAST], parts[ANSWER_MOST + 1]):
+        a = U(facts[f, 1])
+        known = answer[a, 0] != NULL
+        into[U(facts[f, 3])] = answer[a, U(facts[f, 0] - ANSWER_DAYS)] / facts[f, 4] if known else np.nan
+    for f in range(parts[DISTINCT], parts[DISTINCT + 1]):
+        a, window = facts[f, 1], facts[f, 2]
+        since = edges[low_edge[date, window]] if window >= 0 else NULL + 1
+        count = 0
+        for j in range(n_touched[a]):
+            count += seen[a, touched[a, j]] >= since
+        into[U(facts[f, 3])] = float(count)
+    for f in range(parts[DAYS], parts[WEEKS + 1]):
+        p, window = 3 * (facts[f, 0] - DAYS), facts[f, 2]
+        whole = day_notes[e, p]
+        if window >= 0:
+            before = low_edge[date, window]
+            whole -= day_notes[before, p]
+            # a day that began before the window and goes on inside it was counted before
+            whole += day_notes[before, p] > 0 and day_notes[before, p + 1] == day_notes[before, p + 2]
+        into[U(facts[f, 3])] = float(whole)
+    for f in range(parts[PACE], parts[PACE + 1]):
+        into[U(facts[f, 3])] = pace(gaps, facts[f, 1], facts[f, 2], edge, edge - day_offset)

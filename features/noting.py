@@ -12,6 +12,7 @@ import numpy.typing as npt
 from features.expressions import Tag
 from features.gaps import DAY_MEASURES
 from features.kernels import (
+    ANSWER_MOST,
     CONTACT,
     DAY,
     FIRST_DAY_MEASURE,
@@ -223,8 +224,8 @@ def joined(parts: list[list[int]]) -> npt.NDArray[np.int32]:
 
 def fact_tables(
     plan: StreamPlan, straight: dict[int, int]
-) -> tuple[npt.NDArray[np.float64], Ints, Ints, Ints, Ints]:
-    """Return the kernel's tables: scales of slots, sums to registers and to features, spans, other facts.
+) -> tuple[npt.NDArray[np.float64], Ints, Ints, Ints, Ints, Ints]:
+    """Return the kernel's tables: scales, sums to registers and to features, spans, other facts by kind.
 
     Slots that count rows come first, since they need no scale; `plan.slots` is renumbered so.
     """
@@ -241,13 +242,14 @@ def fact_tables(
         summed += [(slot, register) for slot, register in of_window if register not in straight]
         direct += [(slot, straight[register]) for slot, register in of_window if register in straight]
         spans.append((window, begin[0], len(summed), begin[1], len(direct)))
+    facts = np.array(sorted(f for f in plan.facts if f[0] != SUM), np.int64).reshape(-1, 5)
     return (
-        np.array([measure_scale(measure) for _, measure in ordered], np.float64),
+        np.array([measure_scale(m) for _, m in ordered if plan.measure(m) >= 0], np.float64),
         np.ascontiguousarray(np.array(summed, np.int64).reshape(-1, 2).T),
         np.ascontiguousarray(np.array(direct, np.int64).reshape(-1, 2).T),
         np.array(spans, np.int64).reshape(-1, 5),
-        # by kind, so that what a fact is comes as no surprise
-        np.array(sorted(f for f in plan.facts if f[0] != SUM), np.int64).reshape(-1, 5),
+        facts,
+        np.searchsorted(facts[:, 0], np.arange(ANSWER_MOST + 2)),
     )
 
 
