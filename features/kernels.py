@@ -23,6 +23,7 @@ from features.gaps import DAY_MEASURES, FIRST_BIN, GAP_BINS, day_value, pace, vi
 from features.streams import NULL
 
 US_PER_DAY = 86_400_000_000
+MOST = np.iinfo(np.int64).max
 LANES = 8
 """Snapshots that stand side by side, so that arithmetic takes them together."""
 MAX_FADE = 4096
@@ -55,7 +56,7 @@ def walk(
     ones: Any,  # int32[2, classes, counts]: what a row adds to running numbers; [1]: if it opens a contact
     work: Any,  # int32[]: what else a class adds to; see `features.noting.work_of`
     sources: Any,  # int64[2, sources]: what is added (VALUE...), and of which measure
-    codes: Any,  # int64[dimensions, contacts], -1 where the field does not count
+    codes: Any,  # int32[contacts, dimensions], the number of codes where the field does not count
     active: Any,  # int8[classes]
     sizes: Any,  # int64[7]: slots, fades, tracks, codes of a dimension, day offset µs, pace asked, answers
     powers: Any,  # float64[half-lives, MAX_FADE]: 2^(-days / half-life)
@@ -82,7 +83,7 @@ def walk(
     with_days = n_fades > 0 or paced
     number = np.empty(n_slots, np.float64)
     single = np.empty(n_slots, np.float32)
-    n_dims = codes.shape[0]
+    n_dims = codes.shape[1]
     tally = np.zeros(n_counts, np.int32)
     tallies = np.zeros((n_edges + 2, n_counts), np.int32)
     sums = np.empty(n_slots, np.int64)
@@ -95,8 +96,9 @@ def walk(
     left = np.ones(reach.size, np.float64)  # what is left of a weighed sum on the day that it is read
     track = np.empty((n_tracks, 2), np.int64)  # row of the last, of the first
     answer = np.empty((sizes[6], 4), np.int64)  # moment and value of the last, the least, the most
-    seen = np.full((n_dims, n_codes), NULL)
-    touched = np.empty((n_dims, n_codes), np.int64)
+    seen = np.full((n_dims, n_codes + 1), NULL)
+    seen[:, n_codes] = 0  # what does not count is never new
+    touched = np.empty((n_dims, n_codes + 1), np.int64)
     n_touched = np.zeros(n_dims, np.int64)
     gaps = np.zeros(FIRST_BIN + GAP_BINS + 7, np.int64)
     tile = np.zeros((TILE, sources.shape[1]), np.float64)
@@ -118,8 +120,8 @@ def walk(
             faded[:] = 0.0
             last_day = NULL
             track[:] = -1
-            for t in range(answer.shape[0]):
-                answer[t, 0] = NULL
+            answer[:] = NULL
+            answer[:, 2] = MOST
             if paced:
                 gaps[:] = 0
             n_notes, changed, pending = 1, False, 0
@@ -168,12 +170,10 @@ def walk(
                             day_notes[pending, 5] = (day + 3) // 7
                             pending += 1
                     for dim in range(n_dims):
-                        code = codes[dim, contact[row]]
-                        if code >= 0:
-                            if seen[dim, code] == NULL:
-                                touched[dim, n_touched[dim]] = code
-                                n_touched[dim] += 1
-                            seen[dim, code] = now
+                        code, d = np.uint64(codes[contact[row], dim]), np.uint64(dim)
+                        touched[d, np.uint64(n_touched[d])] = code
+                        n_touched[d] += seen[d, code] == NULL
+                        seen[d, code] = now
                 if changed:
                     for s in range(n_counts):
                         tallies[n_notes, s] = tally[s]
@@ -252,9 +252,7 @@ def _add(
         faded[U(work[U(j)])] += of_day[U(work[U(j + 1)])] * weight[U(work[U(j + 2)])]
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end, 2):
-        v = values[U(work[U(j + 1)]), U(row)]
-        if v != NULL:
-            _reply(answer[U(work[U(j)])], now, v)
+        _reply(answer[U(work[U(j)])], now, values[U(work[U(j + 1)]), U(row)])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -286,12 +284,12 @@ def _begin_anew(h: int, days: int, last_day: int, faded: Any, half: Any, powers:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _reply(answer: Any, now: int, value: int) -> None:
-    """Take one value of a measure into what is known of its answers."""
-    first = answer[0] == NULL
-    answer[0] = now
-    answer[1] = value
-    answer[2] = value if first else min(answer[2], value)
-    answer[3] = value if first else max(answer[3], value)
+    """Take one value of a measure, if there is one, into what is known of its answers; without a branch."""
+    there = value != NULL
+    answer[0] = now if there else answer[0]
+    answer[1] = value if there else answer[1]
+    answer[2] = min(answer[2], value if there else MOST)
+    answer[3] = max(answer[3], value)  # `NULL` is the least of all numbers
 
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]

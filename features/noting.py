@@ -143,19 +143,20 @@ class ContactClasses:
             self._tables = self._by_class()
         ones, work, active, has, standards = self._tables
         dimensions = self.plan.dimensions
-        codes = np.full((len(dimensions), len(contacts)), -1, np.int64)
+        codes = np.full((len(contacts), len(dimensions)), -1, np.int32)
         most = 0
-        numbered: dict[str, Ints] = {}
+        numbered: dict[str, npt.NDArray[np.int32]] = {}
         for (_, name), d in dimensions.items():
             if name not in numbered:
                 place = fields.index(name)
                 seen: dict[str | None, int] = {None: -1}
                 of = [seen.setdefault(c[place], len(seen) - 1) for c in contacts]
-                numbered[name] = np.array(of, np.int64)
+                numbered[name] = np.array(of, np.int32)
                 most = max(most, len(seen) - 1)
-            np.copyto(codes[d], numbered[name], where=has[d, classes])
+            np.copyto(codes[:, d], numbered[name], where=has[d, classes])
         sizes = np.array(self._sizes, np.int64)
-        sizes[3] = max(most, 1)
+        sizes[3] = most
+        codes[codes < 0] = most
         promised = np.take(standards, classes, axis=1) if self.standards is not None else standards
         return (classes, ones, work, self._sources, codes, active, sizes), promised
 
