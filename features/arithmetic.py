@@ -137,8 +137,19 @@ def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any
             else:
                 for r in range(min(LANES, n - block * LANES)):
                     out[r] = _special(op, x[r], y[r])
-        first = block * LANES
-        for f in range(outputs.shape[1]):
-            place, column = outputs[0, f], outputs[1, f]
-            for r in range(min(LANES, n - first)):
-                result[first + r, column] = np.float32(registers[place, r])
+        _tell(registers, outputs, block * LANES, result)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def tell(noted: Any, outputs: Any, result: Any) -> None:
+    """Write registers as they are: see `evaluate`."""
+    for block in range(noted.shape[0]):
+        _tell(noted[block], outputs, block * LANES, result)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _tell(registers: Any, outputs: Any, first: int, result: Any) -> None:
+    for f in range(outputs.shape[1]):
+        place, column = outputs[0, f], outputs[1, f]
+        for r in range(min(LANES, result.shape[0] - first)):
+            result[first + r, column] = np.float32(registers[place, r])

@@ -81,12 +81,20 @@ class FittedFeatures:
         """The compiled definitions."""
         return self.plan_of(self.features)
 
-    def plan_of(self, features: Sequence[Feature]) -> Plan:
-        """Compile some definitions only."""
-        outputs = [f.expression for f in features]
+    def plan_of(
+        self, features: Sequence[Feature], before: Sequence[Feature] = (), days_before: int = 0
+    ) -> Plan:
+        """Compile some definitions only; with `before`, others of a moment so many days before as well."""
         v = self.context.vocabulary
-        paths = self.context.population.paths
-        return Plan(outputs, v.tags, day_offset=self.context.day_offset, standards=v.standards, paths=paths)
+        return Plan(
+            [f.expression for f in features],
+            v.tags,
+            day_offset=self.context.day_offset,
+            standards=v.standards,
+            paths=self.context.population.paths,
+            before=[f.expression for f in before],
+            days_before=days_before,
+        )
 
     @cached_property
     def names(self) -> list[str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from features.arithmetic import OPERATIONS, evaluate
+from features.arithmetic import OPERATIONS, evaluate, tell
 from features.expressions import AS_OF_DAYS, Expr, Rows, Tag
 from features.gaps import PACE_STATISTICS
 from features.histories import Histories
@@ -48,6 +48,17 @@ CHUNK_ROWS = 16_384
 """Of long histories fewer customers are walked at a time: what is said of their rows stays in the cache."""
 
 
+class Readings(NamedTuple):
+    """When facts are read, as `features.kernels.walk` takes it."""
+
+    edges: Ints
+    edge_of: Ints
+    low_edge: Ints
+    date_of: Ints
+    view_of: Ints
+    n_dates: int
+
+
 class Plan:
     """Expressions compiled to tables that the kernels read."""
 
@@ -59,6 +70,8 @@ class Plan:
         day_offset: int = 0,
         standards: Callable[[Contact], Standards] | None = None,
         paths: Paths | None = None,
+        before: Sequence[Expr] = (),
+        days_before: int = 0,
     ) -> None:
         """Compile.
 
@@ -68,17 +81,22 @@ class Plan:
             day_offset: µs by which local days begin after UTC days.
             standards: what is promised of a touchpoint, for the measures that are set against it.
             paths: the company's ways, for the measures that place a touchpoint on its customer's way.
+            before: further expressions, of the moment `days_before` each date, in the same walk over the
+                rows: the same bits as those of a date then.
+            days_before: how many days.
         """
         self.tagger = tagger
         self.standards = standards
         self.day_offset = day_offset
         self.windows: list[int] = []
         self._streams: dict[str, StreamPlan] = {}
-        self._registers: dict[Expr, int] = {}
+        self._registers: tuple[dict[Expr, int], dict[Expr, int]] = ({}, {})
+        self._lags = (0, days_before * US_PER_DAY)[: 2 if before else 1]
         self._program: list[tuple[int, int, int, int, int]] = []
         self._constants: list[float] = []
-        places = [self._register(e) for e in outputs]
-        self.n_features = len(places)
+        places = [self._register(e, 0) for e in outputs]
+        earlier = [self._register(e, 1) for e in before]
+        self.n_features, self.n_before = len(places), len(earlier)
         self.program = np.array(self._program, np.int64).reshape(-1, 5)
         self.constants = np.array(self._constants, np.float64)
         # A sum that nothing is computed from, and that is one feature, goes straight to its column.
@@ -86,10 +104,10 @@ class Plan:
         straight = {p: f for f, p in enumerate(places) if p not in used and places.count(p) == 1}
         self._facts, written = {}, set()
         for name, stream in self._streams.items():
-            self._facts[name] = fact_tables(stream, straight)
+            self._facts[name] = fact_tables(stream, straight, len(self._lags))
             written |= {straight[f[3]] for f in stream.facts if f[0] == SUM and f[3] in straight}
-        rest = [(p, f) for f, p in enumerate(places) if f not in written]
-        self.outputs = np.ascontiguousarray(np.array(rest, np.int64).reshape(-1, 2).T)
+        self.outputs = _pairs([(p, f) for f, p in enumerate(places) if f not in written])
+        self._outputs_before = _pairs([(p, f) for f, p in enumerate(earlier)])
         self.powers_of = {n: powers_of([f[2] for f in s.fades]) for n, s in self._streams.items()}
         self._path: PathWalk | None = None
         self._measures: dict[str, MeasureTable] = {}
@@ -105,15 +123,16 @@ class Plan:
                 stream, partial(tagger, name), promises, day_offset=day_offset
             )
         # what is the same whenever one date is asked for: the edges, counted from it
-        self._one_edge = self._edges_of(np.zeros(1, np.int64))
+        self._one_date = self._readings_of(np.zeros(1, np.int64))
 
-    def _register(self, e: Expr) -> int:
-        if e not in self._registers:
-            arguments = [self._register(a) for a in e.args]
-            self._registers[e] = place = len(self._registers)
+    def _register(self, e: Expr, view: int) -> int:
+        registers = self._registers[view]
+        if e not in registers:
+            arguments = [self._register(a, view) for a in e.args]
+            registers[e] = place = self._n_registers
             if e.op == "fact":
                 if e != AS_OF_DAYS:
-                    self._fact(place, *e.key)
+                    self._fact(view, place, *e.key)
             elif e.op == "const":
                 self._constants.append(e.key[0])
                 self._program.append((0, place, 0, 0, len(self._constants) - 1))
@@ -125,9 +144,15 @@ class Plan:
             else:
                 a, b, c = (*arguments, 0, 0, 0)[:3]
                 self._program.append((OPERATIONS.index(e.op), place, a, b, c))
-        return self._registers[e]
+        return registers[e]
 
-    def _fact(self, register: int, stream: str, kind: str, tags: frozenset[Tag], *key: Any) -> None:
+    @property
+    def _n_registers(self) -> int:
+        return len(self._registers[0]) + len(self._registers[1])
+
+    def _fact(
+        self, view: int, register: int, stream: str, kind: str, tags: frozenset[Tag], *key: Any
+    ) -> None:
         plan = self._streams.setdefault(stream, StreamPlan())
         number, window, scale = 0, -1, 1
         if kind == "sum":
@@ -164,7 +189,7 @@ class Plan:
             code, number = PACE, PACE_STATISTICS.index(key[0])
             window = int(key[1]) if len(key) > 1 else -1
             plan.paced = True
-        plan.facts.append((code, number, window, register, scale))
+        plan.facts.append((code, number, window, register, scale, view))
 
     def _window(self, days: int | None) -> int:
         if days is None:
@@ -182,6 +207,17 @@ class Plan:
             result[first : first + len(part)] = part
         return result
 
+    def run_with_before(
+        self, histories: Histories, as_of: Ints
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return what `run` returns, and the same of `before`: float32[customers, dates, before]."""
+        result = np.empty((histories.n_customers, len(as_of), self.n_features), np.float32)
+        before = np.empty((histories.n_customers, len(as_of), self.n_before), np.float32)
+        for first, part, part_before in self._walked(histories, as_of, CHUNK_SNAPSHOTS):
+            result[first : first + len(part)] = part
+            before[first : first + len(part)] = part_before
+        return result, before
+
     def iterate(
         self, histories: Histories, as_of: Ints, *, chunk: int = CHUNK_SNAPSHOTS
     ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
@@ -189,78 +225,88 @@ class Plan:
 
         The array is reused: take from it what is to be kept before asking for the next.
         """
+        for first, part, _ in self._walked(histories, as_of, chunk):
+            yield first, part
+
+    def _walked(
+        self, histories: Histories, as_of: Ints, chunk: int
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
         as_of = np.asarray(as_of, np.int64)
         n, dates = histories.n_customers, len(as_of)
         if not n or not dates:
             return
-        ascending = np.argsort(as_of, kind="stable") if dates > 1 else _FIRST
-        edges, edge_of, low_edge = self._edges(as_of[ascending])
+        readings = self._readings(as_of)
         streams = self._present(histories)
         longest = max([stream.n_rows for stream in streams.values()], default=0)
         step = max(1, min(chunk // dates, CHUNK_ROWS * n // max(longest, 1)))
-        noted = np.full((-(-min(step, n) * dates // LANES), len(self._registers), LANES), np.nan)
+        noted = np.full((-(-min(step, n) * dates // LANES), self._n_registers, LANES), np.nan)
         result = np.full((min(step, n) * dates, self.n_features), np.nan, np.float32)
+        before = np.full((min(step, n) * dates, self.n_before), np.nan, np.float32)
         prepared = {
             name: self._classes[name].tables(stream.contacts, stream.fields)
             for name, stream in streams.items()
         }
-        clock = self._registers.get(AS_OF_DAYS)
+        clocks = [
+            (place, lag)
+            for registers, lag in zip(self._registers, (0, self._lags[-1]), strict=True)
+            if (place := registers.get(AS_OF_DAYS)) is not None
+        ]
         for first in range(0, n, step):
             last = min(first + step, n)
             rows = (last - first) * dates
-            if clock is not None:
-                days = np.resize(as_of / US_PER_DAY, noted.shape[0] * LANES)
+            for clock, lag in clocks:
+                days = np.resize((as_of - lag) / US_PER_DAY, noted.shape[0] * LANES)
                 noted[:, clock] = days.reshape(-1, LANES)
-            for name, (tables, promised) in prepared.items():
-                self._walk(
-                    name,
-                    streams[name],
-                    tables,
-                    promised,
-                    first,
-                    last,
-                    edges,
-                    edge_of,
-                    low_edge,
-                    ascending,
-                    noted,
-                    result,
-                )
+            for name, tables in prepared.items():
+                self._walk(name, streams[name], tables, first, last, readings, noted, result)
             blocks = -(-rows // LANES)
             evaluate(self.program, self.constants, noted[:blocks], self.outputs, result[:rows])
-            yield first, result[:rows].reshape(last - first, dates, self.n_features)
+            if self.n_before:
+                tell(noted[:blocks], self._outputs_before, before[:rows])
+            shape = last - first, dates
+            yield (
+                first,
+                result[:rows].reshape(*shape, self.n_features),
+                before[:rows].reshape(*shape, self.n_before),
+            )
 
     def _present(self, histories: Histories) -> dict[str, Stream]:
         """Return the streams that both the plan and the histories have."""
         return {name: histories.streams[name] for name in self._streams if name in histories.streams}
 
-    def _edges(self, as_of: Ints) -> tuple[Ints, Ints, Ints]:
-        """Return all dates and beginnings of windows, and the places of each date's own among them."""
+    def _readings(self, as_of: Ints) -> Readings:
         if len(as_of) == 1:
-            edges, edge_of, low_edge = self._one_edge
-            return edges + as_of, edge_of, low_edge
-        return self._edges_of(as_of)
+            return self._one_date._replace(edges=self._one_date.edges + as_of)
+        return self._readings_of(as_of)
 
-    def _edges_of(self, as_of: Ints) -> tuple[Ints, Ints, Ints]:
-        lows = as_of[:, None] - np.array(self.windows, np.int64)[None, :] * US_PER_DAY
-        edges = np.unique(np.concatenate([as_of, lows.ravel()]))
-        return edges, np.searchsorted(edges, as_of), np.searchsorted(edges, lows)
+    def _readings_of(self, as_of: Ints) -> Readings:
+        dates, views = len(as_of), len(self._lags)
+        moments = (as_of - np.array(self._lags, np.int64)[:, None]).ravel()
+        ascending = np.argsort(moments, kind="stable")
+        moments = moments[ascending]
+        lows = moments[:, None] - np.array(self.windows, np.int64)[None, :] * US_PER_DAY
+        edges = np.unique(np.concatenate([moments, lows.ravel()]))
+        return Readings(
+            edges,
+            np.searchsorted(edges, moments),
+            np.searchsorted(edges, lows),
+            np.tile(np.arange(dates), views)[ascending],
+            np.repeat(np.arange(views), dates)[ascending],
+            dates,
+        )
 
     def _walk(
         self,
         name: str,
         stream: Stream,
-        tables: tuple[Any, ...],
-        promised: Ints,
+        tables: tuple[tuple[Any, ...], Ints],
         first: int,
         last: int,
-        edges: Ints,
-        edge_of: Ints,
-        low_edge: Ints,
-        place: Ints,
+        readings: Readings,
         noted: npt.NDArray[np.float64],
         result: npt.NDArray[np.float32],
     ) -> None:
+        of_classes, promised = tables
         measures = self._measures[name]
         low, high = int(stream.offsets[first]), int(stream.offsets[last])
         contact = stream.contact[low:high].astype(np.int64, copy=False)
@@ -273,7 +319,8 @@ class Plan:
 
         values = measures.begin(high - low, write, promised, contact)
         if self._path is not None and name == "touchpoints":
-            self._path.write(stream, low, high, lambda m: values[measures.places[m]], values, edges[edge_of])
+            dates = readings.edges[readings.edge_of]
+            self._path.write(stream, low, high, lambda m: values[measures.places[m]], values, dates)
         measures.end(values)
         moment = stream.occurred_at.unpack(low, high)
         walk(
@@ -283,19 +330,19 @@ class Plan:
             contact,
             _NO_FLAGS if stream.opens is None else stream.opens[low:high],
             values,
-            *tables,
+            *of_classes,
             *self.powers_of[name],
-            edges,
-            edge_of,
-            low_edge,
-            place,
+            *readings,
             *self._facts[name],
             noted,
             result,
         )
 
 
-_FIRST = np.zeros(1, np.int64)
+def _pairs(of: list[tuple[int, int]]) -> Ints:
+    return np.ascontiguousarray(np.array(of, np.int64).reshape(-1, 2).T)
+
+
 _NO_TIMES = np.zeros(0, np.int64)
 _NO_FLAGS = np.zeros(0, np.int8)
 

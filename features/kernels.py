@@ -1,7 +1,8 @@
 """The compiled walk over each customer's rows, and the arithmetic on what it noted.
 
 Every customer's rows are walked once for all `as_of` dates and windows: running sums are noted at the
-sorted edges (each `as_of`, and each `as_of` minus a window) and subtracted. Sums are of integers, and
+sorted edges (each reading, and each reading minus a window) and subtracted. A reading is an `as_of`, or so
+many days before one: what is read then is another view of the same rows. Sums are of integers, and
 decayed sums fade by whole days of the one customer, so a snapshot has the same bits whatever else was
 asked for.
 
@@ -64,20 +65,23 @@ def walk(
     reach: Any,  # int64[half-lives]: days up to which `growth` is finite enough
     half: Any,  # int64[fades]: which half-life
     edges: Any,  # int64[edges] µs, ascending
-    edge_of: Any,  # int64[dates]
-    low_edge: Any,  # int64[dates, windows]
-    place: Any,  # int64[dates]: of each date in time among those asked for
+    edge_of: Any,  # int64[readings], ascending: where each is among the edges
+    low_edge: Any,  # int64[readings, windows]
+    date_of: Any,  # int64[readings]: the date that is asked for
+    view_of: Any,  # int64[readings]: which facts are read, of `views` and `parts`
+    n_dates: int,
     scales: Any,  # float64[slots - counts]: what a sum is divided by
     summed: Any,  # int64[2, sums]: slot, register; those of one window together
     direct: Any,  # int64[2, sums]: slot, feature; sums that are features as they are
     spans: Any,  # int64[spans, 5]: window (-1: all that is known), its parts of `summed` and `direct`
+    views: Any,  # int64[views + 1]: where the spans of each view begin
     facts: Any,  # int64[facts, 5]: kind, a, window, parameter or measure, register, scale; all but sums
-    parts: Any,  # int64[kinds + 1]: where the facts of each kind begin
+    parts: Any,  # int64[views, kinds + 1]: where the facts of each kind begin
     noted: Any,  # float64[blocks, registers, LANES], written
     result: Any,  # float32[snapshots, features], written where `direct`
 ) -> None:
-    """Write each customer's facts at each date; snapshot = customer * dates + place of the date."""
-    n_dates, n_edges = edge_of.size, edges.size
+    """Write each customer's facts at each date; snapshot = customer * dates + date."""
+    n_readings, n_edges = edge_of.size, edges.size
     n_slots, n_fades, n_tracks, n_codes, day_offset = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
     paced, n_counts = sizes[5] > 0, ones.shape[2]
     with_days = n_fades > 0 or paced
@@ -109,10 +113,10 @@ def walk(
         if known.size:
             for i in range(low, high):
                 if known[i] > moment[i]:
-                    for k in range(n_dates):
+                    for k in range(n_readings):
                         late |= moment[i] < edges[edge_of[k]] <= known[i]
         # A row recorded after a date that follows it splits what is known by date: walk date by date.
-        for first in range(n_dates if late else 1):
+        for first in range(n_readings if late else 1):
             last_edge = edge_of[first] if late else n_edges - 1
             cut = edges[last_edge]
             tally[:] = 0
@@ -125,7 +129,7 @@ def walk(
             if paced:
                 gaps[:] = 0
             n_notes, changed, pending = 1, False, 0
-            date = first
+            reading = first
             i = laid = low
             for e in range(last_edge + 1):
                 edge = edges[e]
@@ -185,15 +189,15 @@ def walk(
                 if paced:
                     day_notes[e, 0], day_notes[e, 1], day_notes[e, 2] = gaps[0], gaps[1], NULL
                     day_notes[e, 3], day_notes[e, 4], day_notes[e, 5] = gaps[12], gaps[13], NULL
-                while date < n_dates and edge_of[date] == e:
-                    snapshot = customer * n_dates + place[date]
+                while reading < n_readings and edge_of[reading] == e:
+                    snapshot, view = customer * n_dates + date_of[reading], view_of[reading]
                     features = result[snapshot]
                     lane = snapshot % LANES
                     block = snapshot // LANES
                     top = note_of[e]
-                    for span in range(spans.shape[0]):
+                    for span in range(views[view], views[view + 1]):
                         window = spans[span, 0]
-                        before = note_of[low_edge[date, window]] if window >= 0 else 0
+                        before = note_of[low_edge[reading, window]] if window >= 0 else 0
                         if before == top:  # nothing happened in the window
                             for j in range(spans[span, 1], spans[span, 2]):
                                 noted[block, summed[1, j], lane] = 0.0
@@ -215,11 +219,11 @@ def walk(
                         for h in range(reach.size):
                             left[h] = powers[h, ago] / growth[last_day - base[h], h]
                     _note(
-                        noted, block, lane, edge, e, date, facts, parts, low_edge,
+                        noted, block, lane, edge, e, low_edge[reading], facts, parts[view],
                         day_notes, faded, left, half, track, moment, values, answer, seen, touched,
                         n_touched, edges, gaps, day_offset,
                     )  # fmt: skip
-                    date += 1
+                    reading += 1
                     if late:
                         break
             for dim in range(n_dims):
@@ -294,7 +298,7 @@ def _reply(answer: Any, now: int, value: int) -> None:
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _note(
-    noted: Any, block: int, lane: int, edge: int, e: int, date: int, facts: Any, parts: Any, low_edge: Any,
+    noted: Any, block: int, lane: int, edge: int, e: int, low_edge: Any, facts: Any, parts: Any,
     day_notes: Any, faded: Any, left: Any, half: Any, track: Any, moment: Any, values: Any, answer: Any,
     seen: Any, touched: Any, n_touched: Any, edges: Any, gaps: Any, day_offset: int,
 ) -> None:  # fmt: skip
@@ -323,7 +327,7 @@ def _note(
         into[U(facts[f, 3])] = answer[a, U(facts[f, 0] - ANSWER_DAYS)] / facts[f, 4] if known else np.nan
     for f in range(parts[DISTINCT], parts[DISTINCT + 1]):
         a, window = facts[f, 1], facts[f, 2]
-        since = edges[low_edge[date, window]] if window >= 0 else NULL + 1
+        since = edges[low_edge[window]] if window >= 0 else NULL + 1
         count = 0
         for j in range(n_touched[a]):
             count += seen[a, touched[a, j]] >= since
@@ -332,7 +336,7 @@ def _note(
         p, window = 3 * (facts[f, 0] - DAYS), facts[f, 2]
         whole = day_notes[e, p]
         if window >= 0:
-            before = low_edge[date, window]
+            before = low_edge[window]
             whole -= day_notes[before, p]
             # a day that began before the window and goes on inside it was counted before
             whole += day_notes[before, p] > 0 and day_notes[before, p + 1] == day_notes[before, p + 2]

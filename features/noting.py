@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,8 @@ class StreamPlan:
     answers: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
     dimensions: dict[tuple[frozenset[Tag], str], int] = field(default_factory=dict)
     measures: list[str] = field(default_factory=list)
-    facts: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    facts: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
+    """Kind, what it reads, window or parameter, register, scale, view."""
     paced: bool = False
 
     def measure(self, name: str) -> int:
@@ -223,34 +224,57 @@ def joined(parts: list[list[int]]) -> npt.NDArray[np.int32]:
     return np.array([*places, *(number for part in parts for number in part)], np.int32)
 
 
-def fact_tables(
-    plan: StreamPlan, straight: dict[int, int]
-) -> tuple[npt.NDArray[np.float64], Ints, Ints, Ints, Ints, Ints]:
-    """Return the kernel's tables: scales, sums to registers and to features, spans, other facts by kind.
+class FactTables(NamedTuple):
+    """What is read at a reading: see `features.kernels.walk`."""
+
+    scales: npt.NDArray[np.float64]
+    summed: Ints
+    direct: Ints
+    spans: Ints
+    views: Ints
+    facts: Ints
+    parts: Ints
+
+
+def fact_tables(plan: StreamPlan, straight: dict[int, int], n_views: int) -> FactTables:
+    """Return the kernel's tables of the facts of a stream.
 
     Slots that count rows come first, since they need no scale; `plan.slots` is renumbered so.
+
+    Args:
+        plan: what to note.
+        straight: register -> feature, of sums that are features as they are.
+        n_views: how many views there are of the rows.
     """
     ordered = sorted(plan.slots, key=lambda slot: plan.measure(slot[1]) >= 0)
     renumber = {plan.slots[slot]: i for i, slot in enumerate(ordered)}
     plan.slots = {slot: i for i, slot in enumerate(ordered)}
-    sums = [(w, renumber[slot], register) for kind, slot, w, register, _ in plan.facts if kind == SUM]
     summed: list[tuple[int, int]] = []
     direct: list[tuple[int, int]] = []
-    spans = []
-    for window in sorted({w for w, _, _ in sums}):
-        of_window = [(slot, register) for w, slot, register in sums if w == window]
-        begin = len(summed), len(direct)
-        summed += [(slot, register) for slot, register in of_window if register not in straight]
-        direct += [(slot, straight[register]) for slot, register in of_window if register in straight]
-        spans.append((window, begin[0], len(summed), begin[1], len(direct)))
-    facts = np.array(sorted(f for f in plan.facts if f[0] != SUM), np.int64).reshape(-1, 5)
-    return (
+    spans, views, others = [], [0], []
+    for view in range(n_views):
+        of_view = [fact for fact in plan.facts if fact[5] == view]
+        sums = [(w, renumber[slot], register) for kind, slot, w, register, *_ in of_view if kind == SUM]
+        for window in sorted({w for w, _, _ in sums}):
+            of_window = [(slot, register) for w, slot, register in sums if w == window]
+            begin = len(summed), len(direct)
+            summed += [(slot, register) for slot, register in of_window if register not in straight]
+            direct += [(slot, straight[register]) for slot, register in of_window if register in straight]
+            spans.append((window, begin[0], len(summed), begin[1], len(direct)))
+        views.append(len(spans))
+        others.append(sorted(fact[:5] for fact in of_view if fact[0] != SUM))
+    facts = np.array([fact for of_view in others for fact in of_view], np.int64).reshape(-1, 5)
+    begins = np.cumsum([0, *(len(of_view) for of_view in others)])
+    kinds = [np.array([fact[0] for fact in of_view], np.int64) for of_view in others]
+    parts = [np.searchsorted(of, np.arange(ANSWER_MOST + 2)) + begins[v] for v, of in enumerate(kinds)]
+    return FactTables(
         np.array([measure_scale(m) for _, m in ordered if plan.measure(m) >= 0], np.float64),
         np.ascontiguousarray(np.array(summed, np.int64).reshape(-1, 2).T),
         np.ascontiguousarray(np.array(direct, np.int64).reshape(-1, 2).T),
         np.array(spans, np.int64).reshape(-1, 5),
+        np.array(views, np.int64),
         facts,
-        np.searchsorted(facts[:, 0], np.arange(ANSWER_MOST + 2)),
+        np.array(parts, np.int64),
     )
 
 

@@ -24,7 +24,7 @@ from serving.two_way import check_staples, joins, principal_today
 from training.bundle import CHURN, PRINCIPALITY, Bundle
 from training.config import Config
 from training.labels import eligible
-from training.scoring import BOTH_QUESTIONS, CHUNK, Explained, Scores, score, standings
+from training.scoring import BOTH_QUESTIONS, CHUNK, Explained, Scores, score
 from training.worth import worth_facts
 
 REASONS = 3
@@ -140,8 +140,8 @@ def _chunk(bundle: Bundle, part: Histories, config: Config, as_of_us: int) -> Sc
         part = part.select(np.flatnonzero(known))
     asked = joins(bundle, config)
     explain = BOTH_QUESTIONS if asked else {CHURN: BOTH_QUESTIONS[CHURN]}
-    scores = score(bundle, part, as_of_us, reasons=REASONS, explain=explain)
-    assert scores.X is not None
+    scores = score(bundle, part, as_of_us, reasons=REASONS, explain=explain, before=True)
+    assert scores.X is not None and scores.standing_before is not None
     standing, n = scores.standing, part.n_customers
     earlier = as_of_us - config.training.step_days * US_PER_DAY
     here_before = eligible(part, config, earlier)
@@ -152,7 +152,7 @@ def _chunk(bundle: Bundle, part: Histories, config: Config, as_of_us: int) -> Sc
         "principality_probability": scores.principality_probability,
         "lifecycle_stage": lifecycle_codes(bundle, scores.X),
         "quarter": standing.quarter,
-        "quarter_before": np.where(here_before, standings(bundle, part, earlier).quarter, -1),
+        "quarter_before": np.where(here_before, scores.standing_before.quarter, -1),
         "satisfaction": standing.satisfaction,
         "satisfaction_source": standing.satisfaction_source,
         "hostage_probability": standing.hostage,

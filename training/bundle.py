@@ -125,7 +125,14 @@ class Bundle:
     def standing_features(self) -> tuple[list[str], Plan]:
         """The features that a customer's standing is read from, and the plan of these alone."""
         names = needed(self.fitted, self.satisfaction)
-        return names, self.fitted.plan_of([f for f in self.fitted.features if f.name in set(names)])
+        return names, self.fitted.plan_of([self.fitted.features[self.fitted.places[name]] for name in names])
+
+    @cached_property
+    def features_with_before(self) -> Plan:
+        """The plan of all features, and of those that a standing is read from a step of the panel before."""
+        features, places = self.fitted.features, self.fitted.places
+        before = [features[places[name]] for name in needed(self.fitted, self.satisfaction)]
+        return self.fitted.plan_of(features, before, self.config.training.step_days)
 
     @cached_property
     def signals(self) -> tuple[list[Signal], Plan]:

@@ -51,6 +51,8 @@ class Scores:
     raw_scores: Mapping[str, Floats]
     standing: Standing
     """Where each customer stands between satisfaction and switching costs."""
+    standing_before: Standing | None
+    """Where each stood a step of the panel before, if that was asked for."""
     band: npt.NDArray[np.int8]
     """Position in `BANDS`."""
     warnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -99,6 +101,7 @@ def score(
     *,
     reasons: int = 0,
     explain: Mapping[str, Side] = MappingProxyType({CHURN: "both"}),
+    before: bool = False,
 ) -> Scores:
     """Return the probabilities of some customers (all by default), and the moments behind them.
 
@@ -112,15 +115,24 @@ def score(
         customers: positions in the histories.
         reasons: how many moments of truth to give per customer; 0 explains nothing.
         explain: the questions to give them for, and which moments count (`training.reasons.Side`).
+        before: also tell where they stood a step of the panel before.
     """
     n = histories.n_customers
     chosen = np.arange(n) if customers is None else np.asarray(customers, np.int64)
     dates = np.array([as_of_us], np.int64)
-    parts = []
+    names_before = bundle.standing_features[0] if before else ()
+    parts, parts_before = [], []
     for low in range(0, max(len(chosen), 1), CHUNK):
         some = chosen[low : low + CHUNK]
         everyone = customers is None and len(some) == n
-        X = bundle.fitted.snapshots(histories, dates, None if everyone else some)[:, 0]
+        those = histories if everyone else histories.select(some)
+        if before:
+            found, found_before = bundle.features_with_before.run_with_before(those, dates)
+            X = found[:, 0]
+            of = found_before[:, 0], names_before, bundle.satisfaction, bundle.config.quarters
+            parts_before.append(standing_of(*of))
+        else:
+            X = bundle.fitted.snapshots(those, dates)[:, 0]
         parts.append(_score_rows(bundle, X, reasons, explain if reasons else {}))
     raw = {q: _joined([p.raw[q] for p in parts]) for q in bundle.predictors}
     probability = {q: bundle.predictors[q].calibrator.apply(raw[q]) for q in raw}
@@ -133,6 +145,7 @@ def score(
         principality_probability=probability.get(PRINCIPALITY),
         raw_scores=raw,
         standing=join([p.standing for p in parts]),
+        standing_before=join(parts_before) if before else None,
         band=bundle.bands.of(probability[CHURN]),
         warnings=warnings,
         unseen_kinds=unseen,
