@@ -69,7 +69,7 @@ def _special(operation: int, x: float, y: float) -> Any:
     return _gamma_sf(x, y)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any) -> None:
     """Run the arithmetic over all snapshots and write the features.
 
@@ -79,77 +79,96 @@ def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any
     """
     n = result.shape[0]
     for block in range(noted.shape[0]):
-        registers = noted[block]
         for s in range(program.shape[0]):
-            op, a, b, c = program[s, 0], program[s, 2], program[s, 3], program[s, 4]
-            out, x, y = registers[program[s, 1]], registers[a], registers[b]
+            op, out = program[s, 0], program[s, 1]
+            a, b, c = program[s, 2], program[s, 3], program[s, 4]
             if op == 0:
                 for r in range(LANES):
-                    out[r] = constants[c]
+                    noted[block, out, r] = constants[c]
             elif op == 1:
                 for r in range(LANES):
-                    out[r] = x[r] + y[r]
+                    noted[block, out, r] = noted[block, a, r] + noted[block, b, r]
             elif op == 2:
                 for r in range(LANES):
-                    out[r] = x[r] - y[r]
+                    noted[block, out, r] = noted[block, a, r] - noted[block, b, r]
             elif op == 3:
                 for r in range(LANES):
-                    out[r] = x[r] * y[r]
+                    noted[block, out, r] = noted[block, a, r] * noted[block, b, r]
             elif op == 4:
                 for r in range(LANES):
-                    out[r] = x[r] / y[r] if y[r] != 0.0 else np.nan
+                    noted[block, out, r] = (
+                        noted[block, a, r] / noted[block, b, r] if noted[block, b, r] != 0.0 else np.nan
+                    )
             elif op == 5 or op == 6:
                 for r in range(LANES):
-                    smaller = x[r] < y[r]
-                    both = not (math.isnan(x[r]) or math.isnan(y[r]))
-                    out[r] = (x[r] if smaller == (op == 5) else y[r]) if both else np.nan
+                    smaller = noted[block, a, r] < noted[block, b, r]
+                    both = not (math.isnan(noted[block, a, r]) or math.isnan(noted[block, b, r]))
+                    noted[block, out, r] = (
+                        (noted[block, a, r] if smaller == (op == 5) else noted[block, b, r])
+                        if both
+                        else np.nan
+                    )
             elif op == 7 or op == 8:
                 for r in range(LANES):
-                    holds = x[r] > y[r] if op == 7 else x[r] == y[r]
-                    both = not (math.isnan(x[r]) or math.isnan(y[r]))
-                    out[r] = (1.0 if holds else 0.0) if both else np.nan
+                    holds = (
+                        noted[block, a, r] > noted[block, b, r]
+                        if op == 7
+                        else noted[block, a, r] == noted[block, b, r]
+                    )
+                    both = not (math.isnan(noted[block, a, r]) or math.isnan(noted[block, b, r]))
+                    noted[block, out, r] = (1.0 if holds else 0.0) if both else np.nan
             elif op == 9:
                 for r in range(LANES):
-                    out[r] = y[r] if math.isnan(x[r]) else x[r]
+                    noted[block, out, r] = (
+                        noted[block, b, r] if math.isnan(noted[block, a, r]) else noted[block, a, r]
+                    )
             elif op == 10:
-                z = registers[c]
                 for r in range(LANES):
-                    out[r] = np.nan if math.isnan(x[r]) else (y[r] if x[r] > 0.0 else z[r])
+                    noted[block, out, r] = (
+                        np.nan
+                        if math.isnan(noted[block, a, r])
+                        else (noted[block, b, r] if noted[block, a, r] > 0.0 else noted[block, c, r])
+                    )
             elif op == 11:
                 for r in range(LANES):
-                    out[r] = 1.0 if math.isnan(x[r]) else 0.0
+                    noted[block, out, r] = 1.0 if math.isnan(noted[block, a, r]) else 0.0
             elif op == 12:
                 for r in range(LANES):
-                    out[r] = math.sqrt(x[r]) if x[r] >= 0.0 else np.nan
+                    noted[block, out, r] = (
+                        math.sqrt(noted[block, a, r]) if noted[block, a, r] >= 0.0 else np.nan
+                    )
             elif op == 13:
                 for r in range(LANES):
-                    out[r] = np.floor(x[r])
+                    noted[block, out, r] = np.floor(noted[block, a, r])
             elif op == 14:
                 for r in range(LANES):
                     place, above = 0, b  # how many edges are not above it
                     while place < above:
                         middle = (place + above) // 2
-                        if x[r] >= constants[c + middle]:
+                        if noted[block, a, r] >= constants[c + middle]:
                             place = middle + 1
                         else:
                             above = middle
-                    out[r] = np.nan if math.isnan(x[r]) else constants[c + b + place]
+                    noted[block, out, r] = (
+                        np.nan if math.isnan(noted[block, a, r]) else constants[c + b + place]
+                    )
             else:
                 for r in range(min(LANES, n - block * LANES)):
-                    out[r] = _special(op, x[r], y[r])
-        _tell(registers, outputs, block * LANES, result)
+                    noted[block, out, r] = _special(op, noted[block, a, r], noted[block, b, r])
+        _tell(noted, block, outputs, result)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def tell(noted: Any, outputs: Any, result: Any) -> None:
     """Write registers as they are: see `evaluate`."""
     for block in range(noted.shape[0]):
-        _tell(noted[block], outputs, block * LANES, result)
+        _tell(noted, block, outputs, result)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _tell(registers: Any, outputs: Any, first: int, result: Any) -> None:
+def _tell(noted: Any, block: int, outputs: Any, result: Any) -> None:
+    first = block * LANES
     for f in range(outputs.shape[1]):
         place, column = outputs[0, f], outputs[1, f]
         for r in range(min(LANES, result.shape[0] - first)):
-            result[first + r, column] = np.float32(registers[place, r])
+            result[first + r, column] = np.float32(noted[block, place, r])

@@ -44,7 +44,7 @@ Tagger = Callable[[str, Contact], frozenset[Tag]]
 """Tells what is true of a contact of a stream."""
 
 CHUNK_SNAPSHOTS = 1024
-CHUNK_ROWS = 16_384
+CHUNK_ROWS = 8_192
 """Of long histories fewer customers are walked at a time: what is said of their rows stays in the cache."""
 
 

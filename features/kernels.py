@@ -33,7 +33,7 @@ MAX_GROWTH = 2048
 """Days from which on what is added to a decayed sum is weighed anew."""
 
 TILE = 64
-"""Rows of a customer whose numbers are laid out side by side at a time."""
+"""Rows of a customer whose numbers are laid out at a time: of each source `TILE` numbers."""
 VALUE, SOME, ROW, CONTACT, DAY = range(5)
 """What is added: a number of the row, 0 if it has none; 1 if it has one; 1; 1 if it opens a contact; what a
 new day of activity adds, by `DAY_MEASURES`."""
@@ -105,7 +105,7 @@ def walk(
     touched = np.empty((n_dims, n_codes + 1), np.int64)
     n_touched = np.zeros(n_dims, np.int64)
     gaps = np.zeros(FIRST_BIN + GAP_BINS + 7, np.int64)
-    tile = np.zeros((TILE, sources.shape[1]), np.float64)
+    tile = np.zeros(TILE * max(sources.shape[1], 1), np.float64)
     of_day = np.zeros(len(DAY_MEASURES), np.float64)
     for customer in range(offsets.size - 1):
         low, high = offsets[customer], offsets[customer + 1]
@@ -164,7 +164,7 @@ def walk(
                         tile_from, laid = row, min(row + TILE, high)
                         _lay_out(tile, values, opens, sources, row, laid)
                     _add(
-                        work, work[c], row, now, values, tile[row - tile_from], fresh, of_day, weight,
+                        work, work[c], row, now, values, tile, row - tile_from, fresh, of_day, weight,
                         track, sums, faded, answer,
                     )  # fmt: skip
                     if paced and active[c] and opening:
@@ -234,7 +234,7 @@ def walk(
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _add(
-    work: Any, begin: int, row: int, now: int, values: Any, numbers: Any, fresh: bool, of_day: Any,
+    work: Any, begin: int, row: int, now: int, values: Any, tile: Any, at: int, fresh: bool, of_day: Any,
     weight: Any, track: Any, sums: Any, faded: Any, answer: Any,
 ) -> None:  # fmt: skip
     """Add a row to all that its class adds to; what is unsigned needs no look if it counts from the end."""
@@ -247,35 +247,41 @@ def _add(
             track[t, 1] = row
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end, 2):
-        sums[U(work[U(j)])] += np.int64(numbers[U(work[U(j + 1)])])
+        sums[U(work[U(j)])] += np.int64(tile[U(work[U(j + 1)] + at)])
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end, 3):
-        faded[U(work[U(j)])] += numbers[U(work[U(j + 1)])] * weight[U(work[U(j + 2)])]
+        faded[U(work[U(j)])] += tile[U(work[U(j + 1)] + at)] * weight[U(work[U(j + 2)])]
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end if fresh else begin, 3):
         faded[U(work[U(j)])] += of_day[U(work[U(j + 1)])] * weight[U(work[U(j + 2)])]
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end, 2):
-        _reply(answer[U(work[U(j)])], now, values[U(work[U(j + 1)]), U(row)])
+        a, value = U(work[U(j)]), values[U(work[U(j + 1)]), U(row)]
+        there = value != NULL
+        answer[a, 0] = now if there else answer[a, 0]
+        answer[a, 1] = value if there else answer[a, 1]
+        answer[a, 2] = min(answer[a, 2], value if there else MOST)
+        answer[a, 3] = max(answer[a, 3], value)  # `NULL` is the least of all numbers
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _lay_out(tile: Any, values: Any, opens: Any, sources: Any, low: int, high: int) -> None:
-    """Write what the rows [low, high) add, each row's numbers side by side; whole ones are below 2**53."""
+    """Write what the rows [low, high) add, source by source; whole ones are below 2**53."""
     n = high - low
     for s in range(sources.shape[1]):
         what, measure = sources[0, s], sources[1, s]
+        at = np.uint64(TILE * s)
         if what == VALUE:
-            of = values[measure, low:high]
             for r in range(n):
-                tile[r, s] = np.float64(of[r] if of[r] != NULL else 0)
+                value = values[measure, low + r]
+                tile[at + np.uint64(r)] = np.float64(value if value != NULL else 0)
         elif what == SOME:
-            of = values[measure, low:high]
             for r in range(n):
-                tile[r, s] = np.float64(of[r] != NULL)
+                tile[at + np.uint64(r)] = np.float64(values[measure, low + r] != NULL)
         else:
             for r in range(n):
-                tile[r, s] = 1.0 if what == ROW or opens.size == 0 or opens[low + r] != 0 else 0.0
+                counts = what == ROW or opens.size == 0 or opens[low + r] != 0
+                tile[at + np.uint64(r)] = np.float64(counts)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -284,16 +290,6 @@ def _begin_anew(h: int, days: int, last_day: int, faded: Any, half: Any, powers:
     for f in range(half.size if last_day != NULL else 0):
         if half[f] == h:
             faded[f] *= powers[h, min(days, MAX_FADE - 1)]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _reply(answer: Any, now: int, value: int) -> None:
-    """Take one value of a measure, if there is one, into what is known of its answers; without a branch."""
-    there = value != NULL
-    answer[0] = now if there else answer[0]
-    answer[1] = value if there else answer[1]
-    answer[2] = min(answer[2], value if there else MOST)
-    answer[3] = max(answer[3], value)  # `NULL` is the least of all numbers
 
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]

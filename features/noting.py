@@ -21,6 +21,7 @@ from features.kernels import (
     ROW,
     SOME,
     SUM,
+    TILE,
     VALUE,
 )
 from features.measures import STANDARDS, Standards, measure_scale
@@ -102,7 +103,7 @@ class ContactClasses:
         sums = [(t, plan.source(m), i) for (t, m), i in plan.slots.items() if plan.measure(m) >= 0]
         fades = [(t, plan.source(m), i, halves[days]) for (t, m, days), i in plan.fades.items()]
         sources = sorted({of for _, of, *_ in sums + fades if of[0] != DAY})
-        place = {of: i for i, of in enumerate(sources)}
+        place = {of: TILE * i for i, of in enumerate(sources)}
         self._sources = np.array(sources, np.int64).reshape(-1, 2).T.copy()
         self._sums = [(t, (i, place[of])) for t, of, i in sums]
         self._fades = [(t, (i, place[of], h)) for t, of, i, h in fades if of[0] != DAY]
@@ -203,8 +204,8 @@ def work_of(*parts: Sequence[int | tuple[int, ...]]) -> list[int]:
 
     Parts:
         tracks that note the row;
-        sums: (slot, source);
-        decayed sums: (fade, source, half-life);
+        sums: (slot, where its source is laid out);
+        decayed sums: (fade, where its source is laid out, half-life);
         decayed sums of what a new day of activity adds: (fade, which of `DAY_MEASURES`, half-life);
         answers that take it: (answer, measure).
     """

@@ -151,16 +151,18 @@ class PathWalk:
         self.paths = paths
         self.wanted = tuple(wanted)
         at = {name: i for i, name in enumerate(self.wanted)} if places is None else places
-        self._places = np.full(len(STEPS), -1, np.int64)
+        by_name: list[tuple[int, int]] = []
         by_kind: list[tuple[int, int, int]] = []
         for name in self.wanted:
             statistic, _, kind = name.partition("@")
             if kind:
                 by_kind.append((BY_KIND.index(statistic), paths.number(kind), at[name]))
             else:
-                self._places[_PLACES[name]] = at[name]
+                by_name.append((_PLACES[name], at[name]))
+        self._by_name = np.array(by_name, np.int64).reshape(-1, 2).T.copy()
         self._by_kind = np.array(by_kind, np.int64).reshape(-1, 3)
         self._numbers = {kind: i for i, kind in enumerate(paths.kinds)}
+        self._lead_on = np.rint(1000.0 * paths.lead_on).astype(np.int64)
         self._contacts: dict[tuple[Contact, ...], Ints] = {}
         self._people: dict[tuple[str, tuple[str, ...]], tuple[Ints, float]] = {}
         self._nobody = {
@@ -222,7 +224,7 @@ class PathWalk:
             column("below_adequate"),
             impression,
             np.where(known < p.fitted_before, 1, 0).astype(np.int8) if impression.size else _ALL_OPEN,
-            p.lead_on,
+            self._lead_on,
             p.waits,
             p.due,
             p.matter_due,
@@ -234,7 +236,7 @@ class PathWalk:
             *self._impressions("agent_id", stream),
             *self._impressions("team", stream),
             needed,
-            self._places,
+            self._by_name,
             self._by_kind,
             out,
         )

@@ -54,6 +54,7 @@ STEPS = {
     RECOVERED, DEVIATIONS, DOUBLE, UNRECOVERED_SINCE, OPEN_MATTERS, OPEN_SINCE, DUE, AMOUNT_RATIO, SURGE,
     AGENT_CHANGED, CONFLICT, BOND_SINCE, TEAM_CHANGED, TEAM_SINCE, AGENT_QUALITY, TEAM_QUALITY, LEAD_ON,
 ) = range(len(STEPS))  # fmt: skip
+N_STEPS = len(STEPS)
 BY_KIND = ("opened", "waiting", "overdue", "passed")
 """Moments by kind, such as `opened@claim`, in days since 1970: since when a matter is open that the kind
 began, or waits after the kind; when the time of a matter that it began, and is open, is up; when it was up
@@ -78,25 +79,17 @@ def _days(moment: int) -> int:
     return int(moment * DAY_SCALE // US_PER_DAY)
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _put(out: Any, places: Any, name: int, row: int, value: int) -> None:
-    """Write a number of a row, if it is asked for; inlined, as each name would be compiled on its own."""
-    if places[name] >= 0:
-        out[places[name], row] = value
-
-
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _serve(
-    out: Any, places: Any, changed: int, since: int, row: int, who: int, now: int, kind: int, of_kind: Any,
-    bond: Any,
-) -> None:  # fmt: skip
+    found: Any, changed: int, since: int, who: int, now: int, kind: int, of_kind: Any, bond: Any
+) -> None:
     """Write whether others served than at the contact of the kind before it, and since when these do."""
     if of_kind[kind] != NULL:
-        _put(out, places, changed, row, 0 if of_kind[kind] == who else 1)
+        found[changed] = 0 if of_kind[kind] == who else 1
     if of_kind[kind] != who:
         bond[kind] = now
     of_kind[kind] = who
-    _put(out, places, since, row, _days(bond[kind]))
+    found[since] = _days(bond[kind])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -135,17 +128,17 @@ def _hold(some: Any, place: Any, n: int, journey: int) -> int:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _state(
-    out: Any, places: Any, by_kind: Any, row: int, waiting: Any, n_waiting: int, hurt: Any, n_hurt: int,
+    found: Any, out: Any, by_kind: Any, row: int, waiting: Any, n_waiting: int, hurt: Any, n_hurt: int,
     started: Any, begun_with: Any, ended: Any, end_state: Any, failed_at: Any, due: Any, passed: Any,
     matter_due: Any,
 ) -> None:  # fmt: skip
     """Write how things stand after a row: matters that are open, failures not made up for."""
-    _put(out, places, OPEN_MATTERS, row, n_waiting)
+    found[OPEN_MATTERS] = n_waiting
     if n_hurt:
         since = failed_at[hurt[0]]
         for k in range(1, n_hurt):
             since = min(since, failed_at[hurt[k]])
-        _put(out, places, UNRECOVERED_SINCE, row, _days(since))
+        found[UNRECOVERED_SINCE] = _days(since)
     if n_waiting:
         since, soonest = started[waiting[0]], NULL
         for k in range(n_waiting):
@@ -153,8 +146,8 @@ def _state(
             since = min(since, started[j])
             at = ended[j] + due[end_state[j]]
             soonest = at if soonest == NULL else min(soonest, at)
-        _put(out, places, OPEN_SINCE, row, _days(since))
-        _put(out, places, DUE, row, _days(soonest))
+        found[OPEN_SINCE] = _days(since)
+        found[DUE] = _days(soonest)
     for b in range(by_kind.shape[0]):
         what, kind, oldest = by_kind[b, 0], by_kind[b, 1], NULL
         if what == 3:
@@ -194,14 +187,18 @@ def walk_path(
     opens: Any, case: Any, agent: Any, team: Any, amount: Any, below: Any, impression: Any, early: Any,
     lead_on: Any, waits: Any, due: Any, matter_due: Any, usual: Any, late: Any, surprise: Any, surge: Any,
     answer_mean: Any, agent_sums: Any, agent_prior: float, team_sums: Any, team_prior: float,
-    needed: Any, places: Any, by_kind: Any, out: Any,
+    needed: Any, wanted: Any, by_kind: Any, out: Any,
 ) -> None:  # fmt: skip
     """Write what each row was; see `STEPS` for the names and `Paths` for the tables.
 
-    How things stand after a row is written only where it is `needed` (empty: everywhere).
+    How things stand after a row is written only where it is `needed` (empty: everywhere). Of the numbers of
+    a row those are written that are `wanted`, int64[2, n]: which of `STEPS`, and its row of `out`.
     """
     n_kinds = surge.size
-    with_amounts = places[AMOUNT_RATIO] >= 0 or places[SURGE] >= 0
+    found = np.empty(N_STEPS, np.int64)
+    with_amounts = False
+    for name in wanted[0]:
+        with_amounts |= name == AMOUNT_RATIO or name == SURGE
     longest = 0
     for c in range(offsets.size - 1):
         longest = max(longest, offsets[c + 1] - offsets[c])
@@ -250,6 +247,7 @@ def walk_path(
             row = order[i]
             j = journey[row]
             stands = needed.size == 0 or needed[row]
+            found[:] = NULL
             if opens.size == 0 or opens[row] != 0:  # a further line of a contact changes nothing
                 kind, how, channel = (
                     contacts[0, contact[row]],
@@ -260,13 +258,13 @@ def walk_path(
                 friction = 0
                 # the step from the contact before it in the journey
                 came_from = n_kinds if before < 0 else contacts[0, contact[before]]
-                _put(out, places, SURPRISE, row, surprise[came_from, kind])
-                _put(out, places, LEAD_ON, row, int(np.rint(1000.0 * lead_on[kind * STATES + how])))
+                found[SURPRISE] = surprise[came_from, kind]
+                found[LEAD_ON] = lead_on[kind * STATES + how]
                 if before < 0:
                     started[j], begun_with[j], length[j], pending[j] = now, kind, 0, 0
                     waits_at[j] = hurt_at[j] = -1
                     ended[j] = now - 1
-                    _put(out, places, TRANSFER, row, 1 if how == _TRANSFERRED else 0)
+                    found[TRANSFER] = 1 if how == _TRANSFERRED else 0
                     if case.size == 0 or case[row] == NULL:
                         if loose >= 0:  # the matter before it went no further
                             n_waiting = _drop(waiting, waits_at, n_waiting, loose)
@@ -275,37 +273,37 @@ def walk_path(
                 else:
                     apart = now - moment[before]
                     if apart >= 0:
-                        _put(out, places, STEP_DAYS, row, _days(apart))
+                        found[STEP_DAYS] = _days(apart)
                         middle = usual[came_from, kind]
                         if middle > 0:
                             ratio = np.log((apart + 3.6e9) / (middle + 3.6e9))  # an hour keeps it finite
-                            _put(out, places, STEP_RATIO, row, int(np.rint(1000.0 * ratio)))
+                            found[STEP_RATIO] = int(np.rint(1000.0 * ratio))
                             slow = 1 if apart > late[came_from, kind] else 0
-                            _put(out, places, STEP_LATE, row, slow)
+                            found[STEP_LATE] = slow
                             friction += slow
                     started[j] = min(started[j], now)
                     was = contacts[2, contact[before]]
                     hop = 1 if channel >= 0 and was >= 0 and channel != was else 0
-                    _put(out, places, HOP, row, hop)
+                    found[HOP] = hop
                     handed = how == _TRANSFERRED
                     if team.size and team[row] != NULL and team[before] != NULL and team[row] != team[before]:
                         handed = True
-                    _put(out, places, TRANSFER, row, 1 if handed else 0)
+                    found[TRANSFER] = 1 if handed else 0
                     # the same matter has seen this kind before, and something else in between
                     seen = row_of_kind[kind]
                     back = 1 if seen >= 0 and seen != before and journey[seen] == j else 0
-                    _put(out, places, BACK, row, back)
+                    found[BACK] = back
                     friction += back + hop + (1 if handed else 0)
                 length[j] += 1
-                _put(out, places, LENGTH, row, length[j])
+                found[LENGTH] = length[j]
                 again = last_of_kind[kind]
                 repeat = 1 if again != NULL and 0 <= now - again <= REPEAT_DAYS * US_PER_DAY else 0
-                _put(out, places, REPEAT, row, repeat)
+                found[REPEAT] = repeat
                 last_of_kind[kind] = now if again == NULL else max(again, now)
                 row_of_kind[kind] = row
                 # failures, and what made up for them
                 failed = how == _FAILED or below[row] > 0
-                _put(out, places, FAILED, row, 1 if failed else 0)
+                found[FAILED] = 1 if failed else 0
                 if failed:
                     failed_row[row] = 1
                     friction += 1
@@ -316,17 +314,17 @@ def walk_path(
                             break
                         b = previous[b]
                         far += 1
-                    _put(out, places, DOUBLE, row, second)
+                    found[DOUBLE] = second
                     if pending[j] == 0:
                         failed_at[j] = now
                         n_hurt = _hold(hurt, hurt_at, n_hurt, j)
                     pending[j] += 1
-                    _put(out, places, DEVIATIONS, row, pending[j])
+                    found[DEVIATIONS] = pending[j]
                 elif how == _DONE and pending[j] > 0:
-                    _put(out, places, RECOVERED, row, 1)
+                    found[RECOVERED] = 1
                     pending[j] = 0
                     n_hurt = _drop(hurt, hurt_at, n_hurt, j)
-                _put(out, places, FRICTION, row, friction)
+                found[FRICTION] = friction
                 # whether the matter waits for what comes next; a late record does not end a later one
                 if now >= ended[j]:
                     ended[j], end_state[j] = now, kind * STATES + how
@@ -344,24 +342,24 @@ def walk_path(
                     if n >= 2:
                         middle = _median(amounts[kind], n, ordered)
                         ratio = int(np.rint(1000.0 * np.log(amount[row] / middle)))
-                        _put(out, places, AMOUNT_RATIO, row, ratio)
+                        found[AMOUNT_RATIO] = ratio
                         if surge[kind] >= 0:
-                            _put(out, places, SURGE, row, ratio if ratio > surge[kind] else 0)
+                            found[SURGE] = ratio if ratio > surge[kind] else 0
                     amounts[kind, n_amounts[kind] % USUAL_OF] = amount[row]
                     n_amounts[kind] += 1
                 # who served
                 if agent.size and agent[row] != NULL:
-                    _serve(out, places, AGENT_CHANGED, BOND_SINCE, row, agent[row], now, kind,
-                           agent_of_kind, bond)  # fmt: skip
-                    _put(out, places, CONFLICT, row, 1 if failed or how == _TRANSFERRED else 0)
-                    _put(out, places, AGENT_QUALITY, row, _quality(agent_sums, agent_prior, agent[row], own))
+                    _serve(found, AGENT_CHANGED, BOND_SINCE, agent[row], now, kind, agent_of_kind, bond)
+                    found[CONFLICT] = 1 if failed or how == _TRANSFERRED else 0
+                    found[AGENT_QUALITY] = _quality(agent_sums, agent_prior, agent[row], own)
                 if team.size and team[row] != NULL:
-                    _serve(out, places, TEAM_CHANGED, TEAM_SINCE, row, team[row], now, kind,
-                           team_of_kind, team_bond)  # fmt: skip
-                    _put(out, places, TEAM_QUALITY, row, _quality(team_sums, team_prior, team[row], own_team))
+                    _serve(found, TEAM_CHANGED, TEAM_SINCE, team[row], now, kind, team_of_kind, team_bond)
+                    found[TEAM_QUALITY] = _quality(team_sums, team_prior, team[row], own_team)
             if stands:
-                _state(out, places, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
+                _state(found, out, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
                        ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
+            for w in range(wanted.shape[1]):
+                out[wanted[1, w], row] = found[wanted[0, w]]
         for i in range(low, high if impression.size else low):
             if agent.size and agent[i] != NULL:
                 own[0, agent[i]] = own[1, agent[i]] = 0
