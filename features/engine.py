@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from features.arithmetic import OPERATIONS, evaluate, tell
 from features.expressions import AS_OF_DAYS, Expr, Rows, Tag
+from features.fading import fading_of, powers_of
 from features.gaps import PACE_STATISTICS
 from features.histories import Histories
 from features.kernels import (
@@ -36,7 +37,7 @@ from features.kernels import (
     walk,
 )
 from features.measures import MeasureTable, Standards, measure_scale, steps_among
-from features.noting import ContactClasses, StreamPlan, fact_tables, powers_of
+from features.noting import ContactClasses, StreamPlan, fact_tables
 from features.paths import Paths, PathWalk
 from features.streams import Contact, Ints, Stream
 
@@ -108,7 +109,7 @@ class Plan:
             written |= {straight[f[3]] for f in stream.facts if f[0] == SUM and f[3] in straight}
         self.outputs = _pairs([(p, f) for f, p in enumerate(places) if f not in written])
         self._outputs_before = _pairs([(p, f) for f, p in enumerate(earlier)])
-        self.powers_of = {n: powers_of([f[2] for f in s.fades]) for n, s in self._streams.items()}
+        self.powers_of = {n: powers_of(fading_of(s.fades)) for n, s in self._streams.items()}
         self._path: PathWalk | None = None
         self._measures: dict[str, MeasureTable] = {}
         self._classes: dict[str, ContactClasses] = {}

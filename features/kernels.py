@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 
 from features.gaps import DAY_MEASURES, FIRST_BIN, GAP_BINS, day_value, pace, visit
+from features.lanes import FOUR, add_four_weighted
 from features.streams import NULL
 
 US_PER_DAY = 86_400_000_000
@@ -63,7 +64,7 @@ def walk(
     powers: Any,  # float64[half-lives, MAX_FADE]: 2^(-days / half-life)
     growth: Any,  # float64[MAX_GROWTH, half-lives]: 2^(days / half-life)
     reach: Any,  # int64[half-lives]: days up to which `growth` is finite enough
-    half: Any,  # int64[fades]: which half-life
+    half: Any,  # int64[fades]: which half-life each decayed sum has; see `features.fading`
     edges: Any,  # int64[edges] µs, ascending
     edge_of: Any,  # int64[readings], ascending: where each is among the edges
     low_edge: Any,  # int64[readings, windows]
@@ -96,7 +97,7 @@ def walk(
     day_notes = np.zeros((n_edges, 6), np.int64)  # days, last day, next day; weeks, last, next week
     faded = np.empty(n_fades, np.float64)
     base = np.zeros(reach.size, np.int64)  # the day from which what is added is weighed
-    weight = np.ones(reach.size, np.float64)
+    weight = np.ones(reach.size + FOUR - 1, np.float64)  # by half-life; fours are read to their end
     left = np.ones(reach.size, np.float64)  # what is left of a weighed sum on the day that it is read
     track = np.empty((n_tracks, 2), np.int64)  # row of the last, of the first
     answer = np.empty((sizes[6], 4), np.int64)  # moment and value of the last, the least, the most
@@ -250,7 +251,15 @@ def _add(
         sums[U(work[U(j)])] += np.int64(tile[U(work[U(j + 1)] + at)])
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end, 3):
+        number = tile[U(work[U(j + 1)] + at)]
+        add_four_weighted(faded, U(work[U(j)]), weight, U(work[U(j + 2)]), number)
+    begin, end = end + 1, end + 1 + work[U(end)]
+    for j in range(begin, end, 3):
         faded[U(work[U(j)])] += tile[U(work[U(j + 1)] + at)] * weight[U(work[U(j + 2)])]
+    begin, end = end + 1, end + 1 + work[U(end)]
+    for j in range(begin, end if fresh else begin, 3):
+        number = of_day[U(work[U(j + 1)])]
+        add_four_weighted(faded, U(work[U(j)]), weight, U(work[U(j + 2)]), number)
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end if fresh else begin, 3):
         faded[U(work[U(j)])] += of_day[U(work[U(j + 1)])] * weight[U(work[U(j + 2)])]

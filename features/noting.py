@@ -10,28 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from features.expressions import Tag
+from features.fading import fading_of
 from features.gaps import DAY_MEASURES
 from features.kernels import (
     ANSWER_MOST,
     CONTACT,
     DAY,
+    DECAY,
     FIRST_DAY_MEASURE,
-    MAX_FADE,
-    MAX_GROWTH,
     ROW,
     SOME,
     SUM,
     TILE,
     VALUE,
 )
+from features.lanes import FOUR
 from features.measures import STANDARDS, Standards, measure_scale
 from features.paths import FEW_CONTACTS
 from features.streams import Contact, Ints
-
-Floats = npt.NDArray[np.float64]
-
-LARGEST = 256
-"""Doublings up to which what is added to a decayed sum is weighed from the same day."""
 
 
 @dataclass
@@ -96,18 +92,26 @@ class ContactClasses:
             day_offset: µs by which local days begin after UTC days.
         """
         self.plan, self.tagger, self.standards, self.day_offset = plan, tagger, standards, day_offset
-        self._sizes = [len(plan.slots), len(plan.fades), len(plan.tracks), 0, day_offset]
+        fading = fading_of(plan.fades)
+        self._sizes = [len(plan.slots), len(fading.half), len(plan.tracks), 0, day_offset]
         self._sizes += [int(plan.paced), len(plan.answers)]
-        halves = {days: h for h, days in enumerate(sorted({days for _, _, days in plan.fades}))}
         self._counts = [(t, i, plan.measure(m)) for (t, m), i in plan.slots.items() if plan.measure(m) < 0]
         sums = [(t, plan.source(m), i) for (t, m), i in plan.slots.items() if plan.measure(m) >= 0]
-        fades = [(t, plan.source(m), i, halves[days]) for (t, m, days), i in plan.fades.items()]
-        sources = sorted({of for _, of, *_ in sums + fades if of[0] != DAY})
+        fours = [(t, plan.source(m), i, h) for (t, m), of in fading.fours.items() for i, h in of]
+        together = {i + k for _, _, i, _ in fours for k in range(FOUR)}
+        fades = [
+            (t, plan.source(m), i, fading.half[i])
+            for (t, m, _), i in fading.place.items()
+            if i not in together
+        ]
+        sources = sorted({of for _, of, *_ in sums + fours + fades if of[0] != DAY})
         place = {of: TILE * i for i, of in enumerate(sources)}
         self._sources = np.array(sources, np.int64).reshape(-1, 2).T.copy()
         self._sums = [(t, (i, place[of])) for t, of, i in sums]
-        self._fades = [(t, (i, place[of], h)) for t, of, i, h in fades if of[0] != DAY]
-        self._day_fades = [(t, (i, of[1], h)) for t, of, i, h in fades if of[0] == DAY]
+        self._fades, self._day_fades = [], []
+        for some in (fours, fades):
+            self._fades.append([(t, (i, place[of], int(h))) for t, of, i, h in some if of[0] != DAY])
+            self._day_fades.append([(t, (i, of[1], int(h))) for t, of, i, h in some if of[0] == DAY])
         self._answers = [(tags, (i, plan.measure(m))) for (tags, m), i in plan.answers.items()]
         self._clear()
 
@@ -177,7 +181,7 @@ class ContactClasses:
 
     def _work_of(self, tags: frozenset[Tag]) -> list[int]:
         tracks = [i for needed, i in self.plan.tracks.items() if needed <= tags]
-        wanted = (self._sums, self._fades, self._day_fades, self._answers)
+        wanted = (self._sums, *self._fades, *self._day_fades, self._answers)
         return work_of(tracks, *(sorted(entry for needed, entry in of if needed <= tags) for of in wanted))
 
     def _by_class(self) -> tuple[Any, ...]:
@@ -205,8 +209,11 @@ def work_of(*parts: Sequence[int | tuple[int, ...]]) -> list[int]:
     Parts:
         tracks that note the row;
         sums: (slot, where its source is laid out);
-        decayed sums: (fade, where its source is laid out, half-life);
-        decayed sums of what a new day of activity adds: (fade, which of `DAY_MEASURES`, half-life);
+        decayed sums, four and four: (first place, where their source is laid out, first half-life);
+        decayed sums, one by one: the same;
+        decayed sums of what a new day of activity adds, four and four: (first place, which of `DAY_MEASURES`,
+        first half-life);
+        decayed sums of that, one by one: the same;
         answers that take it: (answer, measure).
     """
     work = []
@@ -252,6 +259,8 @@ def fact_tables(plan: StreamPlan, straight: dict[int, int], n_views: int) -> Fac
     plan.slots = {slot: i for i, slot in enumerate(ordered)}
     summed: list[tuple[int, int]] = []
     direct: list[tuple[int, int]] = []
+    fading = fading_of(plan.fades)
+    place = [fading.place[fade] for fade in plan.fades]
     spans, views, others = [], [0], []
     for view in range(n_views):
         of_view = [fact for fact in plan.facts if fact[5] == view]
@@ -263,7 +272,8 @@ def fact_tables(plan: StreamPlan, straight: dict[int, int], n_views: int) -> Fac
             direct += [(slot, straight[register]) for slot, register in of_window if register in straight]
             spans.append((window, begin[0], len(summed), begin[1], len(direct)))
         views.append(len(spans))
-        others.append(sorted(fact[:5] for fact in of_view if fact[0] != SUM))
+        rest = [fact[:5] for fact in of_view if fact[0] != SUM]
+        others.append(sorted((f[0], place[f[1]], *f[2:]) if f[0] == DECAY else f for f in rest))
     facts = np.array([fact for of_view in others for fact in of_view], np.int64).reshape(-1, 5)
     begins = np.cumsum([0, *(len(of_view) for of_view in others)])
     kinds = [np.array([fact[0] for fact in of_view], np.int64) for of_view in others]
@@ -277,18 +287,3 @@ def fact_tables(plan: StreamPlan, straight: dict[int, int], n_views: int) -> Fac
         facts,
         np.array(parts, np.int64),
     )
-
-
-def powers_of(half_lives: list[float]) -> tuple[Floats, Floats, Ints, Ints]:
-    """Return how sums fade and grow by half-life and days, how far they may grow, and each fade's half-life.
-
-    2^(-days / half-life), 0 at the last: float64[half-lives, MAX_FADE]; 2^(days / half-life) as far as it
-    is below `LARGEST`, and how many days that is: float64[MAX_GROWTH, half-lives], int64[half-lives].
-    """
-    different = np.array(sorted(set(half_lives)), np.float64)
-    powers = np.exp2(-np.arange(MAX_FADE, dtype=np.float64)[None, :] / different[:, None])
-    powers[:, -1] = 0.0
-    reach = np.minimum(LARGEST * different, MAX_GROWTH - 1).astype(np.int64)
-    days = np.minimum(np.arange(MAX_GROWTH)[None, :], reach[:, None])
-    growth = np.ascontiguousarray(np.exp2(days / different[:, None]).T)
-    return powers, growth, reach, np.searchsorted(different, half_lives)

@@ -1,7 +1,4 @@
-"""Four numbers at a time for compiled kernels: what a loop over single numbers is not turned into by itself.
-
-In the compiler's own vectors, which every processor has or is given: the same sums, in the same order.
-"""
+"""What four rows find in tables, looked up and added together; see `features.lanes`."""
 
 from __future__ import annotations
 
@@ -11,8 +8,9 @@ from numba import types
 from numba.core.cgutils import ir  # what numba itself compiles with
 from numba.extending import intrinsic
 
+from features.lanes import FOUR, LANES_OF_DOUBLES, LANES_OF_INTEGERS, add_four, load_four, readers
+
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
-_FOUR, _LANES = ir.VectorType(ir.DoubleType(), 4), ir.VectorType(ir.IntType(32), 4)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -33,21 +31,18 @@ def add_four_columns(
     signature = types.void(values, place, shift, bits, row, sums, to0, to1, to2, to3)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data, whole = _readers(context, builder, signature, args)
+        data, whole = readers(context, builder, signature, args)
         found, total, first = data(0), data(5), whole(4)
-        rows = [
-            builder.load(builder.bitcast(builder.gep(found, [at]), _FOUR.as_pointer()), align=8)
-            for at in _places(builder, data(1), first, whole(2), whole(3))
-        ]
+        rows = [load_four(builder, found, at) for at in _places(builder, data(1), first, whole(2), whole(3))]
 
         def mixed(a: Any, b: Any, *which: int) -> Any:
-            return builder.shuffle_vector(a, b, ir.Constant(_LANES, list(which)))
+            return builder.shuffle_vector(a, b, ir.Constant(LANES_OF_INTEGERS, list(which)))
 
         even = [mixed(rows[k], rows[k + 1], 0, 4, 2, 6) for k in (0, 2)]  # values 0 and 2 of two rows
         odd = [mixed(rows[k], rows[k + 1], 1, 5, 3, 7) for k in (0, 2)]
         columns = [mixed(*pair, *half) for half in ((0, 1, 4, 5), (2, 3, 6, 7)) for pair in (even, odd)]
         for k, column in enumerate(columns):
-            _add(builder, total, builder.add(whole(6 + k), first), column)
+            add_four(builder, total, builder.add(whole(6 + k), first), column)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -61,38 +56,20 @@ def add_four_rows(
     signature = types.void(values, place, shift, bits, row, sums, to)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data, whole = _readers(context, builder, signature, args)
+        data, whole = readers(context, builder, signature, args)
         found, first = data(0), whole(4)
-        column = ir.Constant(_FOUR, ir.Undefined)
+        column = ir.Constant(LANES_OF_DOUBLES, ir.Undefined)
         for k, at in enumerate(_places(builder, data(1), first, whole(2), whole(3))):
             column = builder.insert_element(column, builder.load(builder.gep(found, [at])), _I32(k))
-        _add(builder, data(5), builder.add(whole(6), first), column)
+        add_four(builder, data(5), builder.add(whole(6), first), column)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-def _readers(context: Any, builder: Any, signature: Any, args: Any) -> tuple[Any, Any]:
-    """Return how to have an argument's first element, and an argument as a whole number."""
-    kinds = signature.args
-
-    def data(k: int) -> Any:
-        return context.make_array(kinds[k])(context, builder, args[k]).data
-
-    def whole(k: int) -> Any:
-        return context.cast(builder, args[k], kinds[k], types.int64)
-
-    return data, whole
-
-
 def _places(builder: Any, place: Any, first: Any, shift: Any, bits: Any) -> list[Any]:
     """Return four rows' places: some bits of a number each."""
     mask = builder.sub(builder.shl(_I64(1), bits), _I64(1))
-    rows = [builder.add(first, _I64(k)) for k in range(4)]
+    rows = [builder.add(first, _I64(k)) for k in range(FOUR)]
     packed = [builder.zext(builder.load(builder.gep(place, [row]), align=4), _I64) for row in rows]
     return [builder.and_(builder.lshr(number, shift), mask) for number in packed]
-
-
-def _add(builder: Any, sums: Any, at: Any, values: Any) -> None:
-    here = builder.bitcast(builder.gep(sums, [at]), _FOUR.as_pointer())
-    builder.store(builder.fadd(builder.load(here, align=8), values), here, align=8)
