@@ -16,6 +16,7 @@ FIRST_BIN = 17
 LONG_GAPS = (7, 14, 21, 28)
 GAP_LOGS = np.rint(1e6 * np.log(np.maximum(np.arange(4096), 1))).astype(np.int64)
 """Logarithms of gaps in millionths, so that their sums are exact."""
+LOG_OF_GAP = GAP_LOGS / 1e6
 DAY_MEASURES = ("days", "gaps", "gap_logs", "gap_log_squares")
 """What a new day of activity adds to a decayed sum; numbered -3, -4…"""
 PACE_STATISTICS = (
@@ -39,14 +40,11 @@ def bin_days(place: int) -> float:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def day_value(measure: int, gaps: Any, day: int) -> float:
-    """Return what a new day of activity adds: 1, or for its gap 1, its logarithm, or that squared."""
-    if measure == -3:
-        return 1.0
-    if gaps[0] == 0:
-        return 0.0
-    log = GAP_LOGS[min(day - gaps[1], GAP_LOGS.size - 1)] / 1e6
-    return 1.0 if measure == -4 else (log if measure == -5 else log * log)
+def day_values(gaps: Any, day: int, added: Any) -> None:
+    """Write what a new day of activity adds: 1, and for its gap 1, its logarithm, and that squared."""
+    first = gaps[0] == 0
+    log = 0.0 if first else LOG_OF_GAP[min(day - gaps[1], LOG_OF_GAP.size - 1)]
+    added[0], added[1], added[2], added[3] = 1.0, 0.0 if first else 1.0, log, log * log
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -78,12 +76,11 @@ def visit(gaps: Any, day: int, now: int) -> None:
         gaps[7] = max(gaps[7], gap)
         gaps[15] = gap
         gaps[FIRST_BIN + gap_bin(gap)] += 1
-        for j in range(len(LONG_GAPS)):
-            if gap > LONG_GAPS[j]:
-                gaps[8 + j] = now
-        if week != gaps[13]:
-            gaps[12] += 1
-            gaps[13] = week
+        for j in range(len(LONG_GAPS)):  # without a branch, as what follows: a gap is anybody's guess
+            ended = gaps[8 + j]
+            gaps[8 + j] = now if gap > LONG_GAPS[j] else ended
+        gaps[12] += week != gaps[13]
+        gaps[13] = week
     gaps[1] = day
     gaps[14] = now
     gaps[FIRST_BIN + GAP_BINS + (day + 3) % 7] += 1

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from features.gaps import DAY_MEASURES, FIRST_BIN, GAP_BINS, day_value, pace, visit
+from features.gaps import DAY_MEASURES, FIRST_BIN, GAP_BINS, day_values, pace, visit
 from features.lanes import FOUR, add_four_weighted
 from features.streams import NULL
 
@@ -159,8 +159,7 @@ def walk(
                             last_day = day
                         fresh = active[c] and opening and (gaps[0] == 0 or day != gaps[1])
                         if fresh:
-                            for m in range(of_day.size):
-                                of_day[m] = day_value(FIRST_DAY_MEASURE - m, gaps, day)
+                            day_values(gaps, day, of_day)
                     if row >= laid:
                         tile_from, laid = row, min(row + TILE, high)
                         _lay_out(tile, values, opens, sources, row, laid)
@@ -266,9 +265,9 @@ def _add(
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end, 2):
         a, value = U(work[U(j)]), values[U(work[U(j + 1)]), U(row)]
-        there = value != NULL
-        answer[a, 0] = now if there else answer[a, 0]
-        answer[a, 1] = value if there else answer[a, 1]
+        there, when, last = value != NULL, answer[a, 0], answer[a, 1]  # read first: then it takes no branch
+        answer[a, 0] = now if there else when
+        answer[a, 1] = value if there else last
         answer[a, 2] = min(answer[a, 2], value if there else MOST)
         answer[a, 3] = max(answer[a, 3], value)  # `NULL` is the least of all numbers
 
