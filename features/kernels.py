@@ -82,6 +82,7 @@ def walk(
     result: Any,  # float32[snapshots, features], written where `direct`
 ) -> None:
     """Write each customer's facts at each date; snapshot = customer * dates + date."""
+    U = np.uint64  # no look is needed whether such a place counts from the end
     n_readings, n_edges = edge_of.size, edges.size
     n_slots, n_fades, n_tracks, n_codes, day_offset = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
     paced, n_counts = sizes[5] > 0, ones.shape[2]
@@ -134,28 +135,27 @@ def walk(
             i = laid = low
             for e in range(last_edge + 1):
                 edge = edges[e]
-                while i < high and moment[i] < edge:
-                    row = i
+                while i < high and moment[U(i)] < edge:
+                    row, r = i, U(i)
                     i += 1
-                    if late and known[row] >= cut:
+                    if late and known[r] >= cut:
                         continue
                     changed = True
-                    now = moment[row]
-                    c = classes[contact[row]]
-                    opening = opens.size == 0 or opens[row] != 0
+                    now, whom = moment[r], U(contact[r])
+                    c = U(classes[whom])
+                    opening = opens.size == 0 or opens[r] != 0
                     for s in range(n_counts):
-                        tally[s] += ones[np.uint64(opening), np.uint64(c), np.uint64(s)]
+                        tally[s] += ones[U(opening), c, U(s)]
                     fresh = False
                     if with_days:
                         day = (now - day_offset) // US_PER_DAY
                         if day != last_day:
-                            for h in range(base.size):
-                                days = day - base[h]
-                                if last_day != NULL and days <= reach[h]:
-                                    weight[h] = growth[days, h]
-                                else:
+                            for h in range(reach.size):
+                                days = day - base[U(h)]
+                                if last_day == NULL or days > reach[U(h)]:
                                     _begin_anew(h, days, last_day, faded, half, powers)
-                                    base[h], weight[h] = day, 1.0
+                                    base[U(h)], days = day, 0
+                                weight[U(h)] = growth[U(days), U(h)]
                             last_day = day
                         fresh = active[c] and opening and (gaps[0] == 0 or day != gaps[1])
                         if fresh:
@@ -164,7 +164,7 @@ def walk(
                         tile_from, laid = row, min(row + TILE, high)
                         _lay_out(tile, values, opens, sources, row, laid)
                     _add(
-                        work, work[c], row, now, values, tile, row - tile_from, fresh, of_day, weight,
+                        work, work[c], r, now, values, tile, row - tile_from, fresh, of_day, weight,
                         track, sums, faded, answer,
                     )  # fmt: skip
                     if paced and active[c] and opening:
@@ -174,8 +174,8 @@ def walk(
                             day_notes[pending, 5] = (day + 3) // 7
                             pending += 1
                     for dim in range(n_dims):
-                        code, d = np.uint64(codes[contact[row], dim]), np.uint64(dim)
-                        touched[d, np.uint64(n_touched[d])] = code
+                        code, d = U(codes[whom, U(dim)]), U(dim)
+                        touched[d, U(n_touched[d])] = code
                         n_touched[d] += seen[d, code] == NULL
                         seen[d, code] = now
                 if changed:
@@ -242,9 +242,8 @@ def _add(
     end = begin + 1 + work[U(begin)]
     for j in range(begin + 1, end):
         t = U(work[U(j)])
-        track[t, 0] = row
-        if track[t, 1] < 0:
-            track[t, 1] = row
+        first, track[t, 0] = track[t, 1], row
+        track[t, 1] = first if first >= 0 else row
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end, 2):
         sums[U(work[U(j)])] += np.int64(tile[U(work[U(j + 1)] + at)])
@@ -264,7 +263,7 @@ def _add(
         faded[U(work[U(j)])] += of_day[U(work[U(j + 1)])] * weight[U(work[U(j + 2)])]
     begin, end = end + 1, end + 1 + work[U(end)]
     for j in range(begin, end, 2):
-        a, value = U(work[U(j)]), values[U(work[U(j + 1)]), U(row)]
+        a, value = U(work[U(j)]), values[U(work[U(j + 1)]), row]
         there, when, last = value != NULL, answer[a, 0], answer[a, 1]  # read first: then it takes no branch
         answer[a, 0] = now if there else when
         answer[a, 1] = value if there else last
@@ -275,21 +274,20 @@ def _add(
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _lay_out(tile: Any, values: Any, opens: Any, sources: Any, low: int, high: int) -> None:
     """Write what the rows [low, high) add, source by source; whole ones are below 2**53."""
-    n = high - low
+    U = np.uint64
     for s in range(sources.shape[1]):
-        what, measure = sources[0, s], sources[1, s]
-        at = np.uint64(TILE * s)
+        what, measure, at = sources[0, s], U(sources[1, s]), U(TILE * s)
         if what == VALUE:
-            for r in range(n):
-                value = values[measure, low + r]
-                tile[at + np.uint64(r)] = np.float64(value if value != NULL else 0)
+            for r in range(high - low):
+                value = values[measure, U(low + r)]
+                tile[at + U(r)] = np.float64(value if value != NULL else 0)
         elif what == SOME:
-            for r in range(n):
-                tile[at + np.uint64(r)] = np.float64(values[measure, low + r] != NULL)
+            for r in range(high - low):
+                tile[at + U(r)] = np.float64(values[measure, U(low + r)] != NULL)
         else:
-            for r in range(n):
-                counts = what == ROW or opens.size == 0 or opens[low + r] != 0
-                tile[at + np.uint64(r)] = np.float64(counts)
+            for r in range(high - low):
+                counts = what == ROW or opens.size == 0 or opens[U(low + r)] != 0
+                tile[at + U(r)] = np.float64(counts)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
