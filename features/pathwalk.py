@@ -194,6 +194,7 @@ def walk_path(
     How things stand after a row is written only where it is `needed` (empty: everywhere). Of the numbers of
     a row those are written that are `wanted`, int64[2, n]: which of `STEPS`, and its row of `out`.
     """
+    U = np.uint64  # no look is needed whether such a place counts from the end
     n_kinds = surge.size
     found = np.empty(N_STEPS, np.int64)
     with_amounts = False
@@ -244,26 +245,25 @@ def walk_path(
                     own_team[0, team[i]] += said
                     own_team[1, team[i]] += 1
         for i in range(low, high):
-            row = order[i]
+            row = U(order[i])
             j = journey[row]
+            matter = U(j)
             stands = needed.size == 0 or needed[row]
             found[:] = NULL
             if opens.size == 0 or opens[row] != 0:  # a further line of a contact changes nothing
-                kind, how, channel = (
-                    contacts[0, contact[row]],
-                    contacts[1, contact[row]],
-                    contacts[2, contact[row]],
-                )
+                whom = U(contact[row])
+                kind, how, channel = contacts[0, whom], contacts[1, whom], contacts[2, whom]
                 now, before = moment[row], previous[row]
+                of_kind, was_at = U(kind), U(before)
                 friction = 0
                 # the step from the contact before it in the journey
-                came_from = n_kinds if before < 0 else contacts[0, contact[before]]
-                found[SURPRISE] = surprise[came_from, kind]
-                found[LEAD_ON] = lead_on[kind * STATES + how]
+                came_from = n_kinds if before < 0 else contacts[0, U(contact[was_at])]
+                found[SURPRISE] = surprise[U(came_from), of_kind]
+                found[LEAD_ON] = lead_on[U(kind * STATES + how)]
                 if before < 0:
-                    started[j], begun_with[j], length[j], pending[j] = now, kind, 0, 0
-                    waits_at[j] = hurt_at[j] = -1
-                    ended[j] = now - 1
+                    started[matter], begun_with[matter], length[matter], pending[matter] = now, kind, 0, 0
+                    waits_at[matter] = hurt_at[matter] = -1
+                    ended[matter] = now - 1
                     found[TRANSFER] = 1 if how == _TRANSFERRED else 0
                     if case.size == 0 or case[row] == NULL:
                         if loose >= 0:  # the matter before it went no further
@@ -271,36 +271,36 @@ def walk_path(
                             n_hurt = _drop(hurt, hurt_at, n_hurt, loose)
                         loose = j
                 else:
-                    apart = now - moment[before]
+                    apart = now - moment[was_at]
                     if apart >= 0:
                         found[STEP_DAYS] = _days(apart)
-                        middle = usual[came_from, kind]
+                        middle = usual[U(came_from), of_kind]
                         if middle > 0:
                             ratio = np.log((apart + 3.6e9) / (middle + 3.6e9))  # an hour keeps it finite
                             found[STEP_RATIO] = int(np.rint(1000.0 * ratio))
-                            slow = 1 if apart > late[came_from, kind] else 0
+                            slow = 1 if apart > late[U(came_from), of_kind] else 0
                             found[STEP_LATE] = slow
                             friction += slow
-                    started[j] = min(started[j], now)
-                    was = contacts[2, contact[before]]
+                    started[matter] = min(started[matter], now)
+                    was = contacts[2, U(contact[was_at])]
                     hop = 1 if channel >= 0 and was >= 0 and channel != was else 0
                     found[HOP] = hop
                     handed = how == _TRANSFERRED
-                    if team.size and team[row] != NULL and team[before] != NULL and team[row] != team[before]:
+                    if team.size and team[row] != NULL and team[was_at] != NULL and team[row] != team[was_at]:
                         handed = True
                     found[TRANSFER] = 1 if handed else 0
                     # the same matter has seen this kind before, and something else in between
-                    seen = row_of_kind[kind]
-                    back = 1 if seen >= 0 and seen != before and journey[seen] == j else 0
+                    seen = row_of_kind[of_kind]
+                    back = 1 if seen >= 0 and seen != before and journey[U(seen)] == j else 0
                     found[BACK] = back
                     friction += back + hop + (1 if handed else 0)
-                length[j] += 1
-                found[LENGTH] = length[j]
-                again = last_of_kind[kind]
+                length[matter] += 1
+                found[LENGTH] = length[matter]
+                again = last_of_kind[of_kind]
                 repeat = 1 if again != NULL and 0 <= now - again <= REPEAT_DAYS * US_PER_DAY else 0
                 found[REPEAT] = repeat
-                last_of_kind[kind] = now if again == NULL else max(again, now)
-                row_of_kind[kind] = row
+                last_of_kind[of_kind] = now if again == NULL else max(again, now)
+                row_of_kind[of_kind] = row
                 # failures, and what made up for them
                 failed = how == _FAILED or below[row] > 0
                 found[FAILED] = 1 if failed else 0
@@ -308,45 +308,45 @@ def walk_path(
                     failed_row[row] = 1
                     friction += 1
                     second, b, far = 0, before, 0
-                    while b >= 0 and far < MOST_BACK and pending[j] > 0:
+                    while b >= 0 and far < MOST_BACK and pending[matter] > 0:
                         if failed_row[b] and contacts[0, contact[b]] == kind:
                             second = 1
                             break
                         b = previous[b]
                         far += 1
                     found[DOUBLE] = second
-                    if pending[j] == 0:
-                        failed_at[j] = now
+                    if pending[matter] == 0:
+                        failed_at[matter] = now
                         n_hurt = _hold(hurt, hurt_at, n_hurt, j)
-                    pending[j] += 1
-                    found[DEVIATIONS] = pending[j]
-                elif how == _DONE and pending[j] > 0:
+                    pending[matter] += 1
+                    found[DEVIATIONS] = pending[matter]
+                elif how == _DONE and pending[matter] > 0:
                     found[RECOVERED] = 1
-                    pending[j] = 0
+                    pending[matter] = 0
                     n_hurt = _drop(hurt, hurt_at, n_hurt, j)
                 found[FRICTION] = friction
                 # whether the matter waits for what comes next; a late record does not end a later one
-                if now >= ended[j]:
-                    ended[j], end_state[j] = now, kind * STATES + how
+                if now >= ended[matter]:
+                    ended[matter], end_state[matter] = now, kind * STATES + how
                     left = _drop(waiting, waits_at, n_waiting, j)
-                    if how == _OPEN or (case.size and case[row] != NULL and waits[end_state[j]]):
+                    if how == _OPEN or (case.size and case[row] != NULL and waits[U(end_state[matter])]):
                         left = _hold(waiting, waits_at, left, j)
                     elif left < n_waiting:
-                        first = begun_with[j]
-                        if matter_due[first] >= 0 and now > started[j] + matter_due[first]:
-                            passed[first] = max(passed[first], started[j] + matter_due[first])
+                        first = begun_with[matter]
+                        if matter_due[first] >= 0 and now > started[matter] + matter_due[first]:
+                            passed[first] = max(passed[first], started[matter] + matter_due[first])
                     n_waiting = left
                 # amounts against the customer's own
                 if with_amounts and amount[row] != NULL and amount[row] > 0:
-                    n = min(n_amounts[kind], USUAL_OF)
+                    n = min(n_amounts[of_kind], USUAL_OF)
                     if n >= 2:
-                        middle = _median(amounts[kind], n, ordered)
+                        middle = _median(amounts[of_kind], n, ordered)
                         ratio = int(np.rint(1000.0 * np.log(amount[row] / middle)))
                         found[AMOUNT_RATIO] = ratio
-                        if surge[kind] >= 0:
-                            found[SURGE] = ratio if ratio > surge[kind] else 0
-                    amounts[kind, n_amounts[kind] % USUAL_OF] = amount[row]
-                    n_amounts[kind] += 1
+                        if surge[of_kind] >= 0:
+                            found[SURGE] = ratio if ratio > surge[of_kind] else 0
+                    amounts[of_kind, n_amounts[of_kind] % USUAL_OF] = amount[row]
+                    n_amounts[of_kind] += 1
                 # who served
                 if agent.size and agent[row] != NULL:
                     _serve(found, AGENT_CHANGED, BOND_SINCE, agent[row], now, kind, agent_of_kind, bond)
@@ -359,7 +359,7 @@ def walk_path(
                 _state(found, out, by_kind, row, waiting, n_waiting, hurt, n_hurt, started, begun_with,
                        ended, end_state, failed_at, due, passed, matter_due)  # fmt: skip
             for w in range(wanted.shape[1]):
-                out[wanted[1, w], row] = found[wanted[0, w]]
+                out[U(wanted[1, U(w)]), row] = found[U(wanted[0, U(w)])]
         for i in range(low, high if impression.size else low):
             if agent.size and agent[i] != NULL:
                 own[0, agent[i]] = own[1, agent[i]] = 0
