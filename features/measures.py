@@ -215,7 +215,7 @@ def derive(values: Any, program: Any, usual: Any, contact: Any) -> None:
                     out[i] = 1
         else:
             for i in range(n):
-                log = np.rint(1000.0 * math.log1p(max(a[i], 0) / AMOUNT_SCALE))
+                log = np.rint(1000.0 * math.log(1.0 + max(a[i], 0) / AMOUNT_SCALE))
                 out[i] = NULL if a[i] == NULL else np.int64(log)
 
 
