@@ -71,7 +71,8 @@ def _read(path: Path, schema: pa.Schema, coded: bool) -> pa.Table:
     for at in schema:
         if at.name not in found.column_names:
             found = found.append_column(at, pa.nulls(len(found), at.type))
-    return found.select(schema.names).cast(coded_schema(schema) if coded else schema)
+    wanted = coded_schema(schema) if coded else schema
+    return found if found.schema.equals(wanted) else found.select(schema.names).cast(wanted)
 
 
 def coded_schema(schema: pa.Schema) -> pa.Schema:

@@ -35,17 +35,20 @@ def encode(columns: Sequence[pa.ChunkedArray | pa.Array]) -> tuple[Ints, tuple[C
         if getattr(column, "null_count", 0) == n:  # a column that the log has not
             levels.append([None])
             continue
-        codes, names = text_codes(column)
-        combined *= len(names)
-        combined += codes
+        if isinstance(column, (list, tuple)):
+            codes, names = text_codes(column)
+            combined = combined * len(names) + codes
+        else:
+            places, rank, names = _ranked(column)
+            _add_level(combined, places, rank, len(names))
         levels.append(names)
     size = int(np.prod([len(names) for names in levels], dtype=np.float64))
     if size <= 1 << 24:
         present = np.zeros(size, np.int64)
-        present[combined] = 1
+        _mark(present, combined)
         used = np.flatnonzero(present)
         present[used] = np.arange(len(used))
-        numbers = present[combined]
+        numbers = present.take(combined)
     else:
         used, numbers = np.unique(combined, return_inverse=True)
     parts: list[list[str | None]] = []
@@ -60,6 +63,14 @@ def text_codes(column: Texts) -> tuple[Ints, list[str | None]]:
     if isinstance(column, (list, tuple)):
         codes, some = _few_codes(column)
         return np.where(codes == NULL, 0, codes + 1), [None, *some]
+    places, rank, names = _ranked(column)
+    return rank[places], names
+
+
+def _ranked(
+    column: pa.ChunkedArray | pa.Array,
+) -> tuple[npt.NDArray[np.int32], Ints, list[str | None]]:
+    """Return the place of each value of a text column in a dictionary, and the codes of its places."""
     encoded = _dictionary(column)
     names = encoded.dictionary.to_pylist()
     order = sorted(range(len(names)), key=names.__getitem__)
@@ -69,7 +80,21 @@ def text_codes(column: Texts) -> tuple[Ints, list[str | None]]:
     indices = encoded.indices
     if indices.null_count:
         indices = pc.fill_null(indices, len(names))
-    return rank[indices.to_numpy(zero_copy_only=False)], [None, *(names[i] for i in order)]
+    places = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    return places, rank, [None, *(names[i] for i in order)]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_level(combined: Ints, places: npt.NDArray[np.int32], rank: Ints, levels: int) -> None:
+    """Number rows by what they were numbered by, and by one more code."""
+    for i in range(combined.size):
+        combined[i] = combined[i] * levels + rank[places[i]]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mark(present: Ints, numbers: Ints) -> None:
+    for number in numbers:
+        present[number] = 1
 
 
 def _dictionary(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:

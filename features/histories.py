@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from features.commitments import LOCK_MEASURES, NEVER, held_changes, lock_changes
 from features.errors import CorredorError
 from features.ledger import Ledger
+from features.packing import numbers_given, scaled_column
 from features.streams import NULL, Ints, Stream, build_stream, empty_stream, encode, scaled
 from features.wallets import wallet_builder
 
@@ -143,10 +144,16 @@ def _customers(tables: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, Ints
     names = pa.concat_arrays([e.dictionary for e in encoded.values()])
     if len(encoded) > 1:
         names = names.unique()
-    ids = names.take(pc.array_sort_indices(names))
+    in_order = pc.array_sort_indices(names).to_numpy()
+    ids = names.take(pa.array(in_order))
     positions = {}
     for name, e in encoded.items():
-        place = pc.index_in(e.dictionary, value_set=ids).to_numpy(zero_copy_only=False).astype(np.int64)
+        if len(encoded) == 1:
+            place = np.empty(len(ids), np.int64)
+            place[in_order] = np.arange(len(ids))
+        else:
+            found = pc.index_in(e.dictionary, value_set=ids)
+            place = found.to_numpy(zero_copy_only=False).astype(np.int64)
         positions[name] = place[e.indices.to_numpy(zero_copy_only=False)]
     return ids, positions
 
@@ -174,19 +181,9 @@ def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     """Return a numeric column as float64, NaN where empty or where there is no such column."""
     if name not in table.column_names:
         return np.full(table.num_rows, np.nan)
-    column = table.column(name).cast(pa.float64())
-    numbers, high = np.empty(table.num_rows), 0
-    for part in column.chunks:
-        low, high = high, high + len(part)
-        given, data = part.buffers()
-        if not len(part):
-            continue
-        values = np.frombuffer(data, np.float64, len(part), part.offset * 8)
-        if part.null_count:  # by a mask, which takes less than Arrow's own filling
-            last = part.offset + len(part)
-            bits = np.unpackbits(np.frombuffer(given, np.uint8), count=last, bitorder="little")
-            values = np.where(bits[part.offset :].view(np.bool_), values, np.nan)
-        numbers[low:high] = values
+    numbers = np.empty(table.num_rows)
+    for low, values, given in numbers_given(table.column(name)):
+        numbers[low : low + len(values)] = values if given is None else np.where(given, values, np.nan)
     return numbers
 
 
@@ -201,7 +198,7 @@ def _touchpoints(table: pa.Table, customer: Ints, n: int, compact: bool) -> Stre
     occurred = _moments(table, "occurred_at")
     contact, contacts = encode([_texts(table, f) for f in TOUCHPOINT_FIELDS])
     values = {
-        name: scaled(_numbers(table, name), scale, what=f"touchpoints.{name}")
+        name: scaled_column(table.column(name), scale, what=f"touchpoints.{name}")
         for name, scale in MEASURE_SCALES.items()
         if name in table.column_names
     }

@@ -181,7 +181,7 @@ class ContactClasses:
 
     def _work_of(self, tags: frozenset[Tag]) -> list[int]:
         tracks = [i for needed, i in self.plan.tracks.items() if needed <= tags]
-        wanted = (self._sums, *self._fades, *self._day_fades, self._answers)
+        wanted: tuple[Any, ...] = (self._sums, *self._fades, *self._day_fades, self._answers)
         return work_of(tracks, *(sorted(entry for needed, entry in of if needed <= tags) for of in wanted))
 
     def _by_class(self) -> tuple[Any, ...]:

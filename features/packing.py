@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from numba import njit
 
 from features.coding import NULL, Ints
@@ -90,10 +92,45 @@ def scaled(values: npt.NDArray[np.float64], scale: int, *, what: str = "value") 
         CorredorError: a number is infinite or too large to be counted exactly.
     """
     whole = np.empty(len(values), np.int64)
-    bad = _scale(np.asarray(values, np.float64), float(scale), whole)
+    _check(_scale(np.asarray(values, np.float64), float(scale), whole), scale, what)
+    return whole
+
+
+def scaled_column(column: pa.ChunkedArray, scale: int, *, what: str) -> Ints:
+    """Return what `scaled` returns, of a column of numbers; NULL where it is empty."""
+    whole, bad = np.empty(len(column), np.int64), 0
+    for low, values, given in numbers_given(column):
+        into = whole[low : low + len(values)]
+        if given is None:
+            bad += _scale(values, float(scale), into)
+        else:
+            bad += _scale_given(values, given, float(scale), into)
+    _check(bad, scale, what)
+    return whole
+
+
+def numbers_given(
+    column: pa.ChunkedArray,
+) -> Iterator[tuple[int, npt.NDArray[np.float64], npt.NDArray[np.bool_] | None]]:
+    """Yield the parts of a column of numbers: first row, values, and which are given if not all are."""
+    high = 0
+    for part in column.cast(pa.float64()).chunks:
+        low, high = high, high + len(part)
+        given, data = part.buffers()
+        if not len(part):
+            continue
+        values = np.frombuffer(data, np.float64, len(part), part.offset * 8)
+        if not part.null_count:
+            yield low, values, None
+            continue
+        last = part.offset + len(part)
+        bits = np.unpackbits(np.frombuffer(given, np.uint8), count=last, bitorder="little")
+        yield low, values, bits[part.offset :].view(np.bool_)
+
+
+def _check(bad: int, scale: int, what: str) -> None:
     if bad:
         raise CorredorError(f"{what}: {bad} values are beyond ±{LARGEST / scale:g}. Use a larger unit.")
-    return whole
 
 
 # what is empty is told by a mask, not by a branch, which would be taken at random: so eight go at a time
@@ -107,6 +144,19 @@ def _scale(values: npt.NDArray[np.float64], scale: float, whole: Ints) -> int:
         fits = abs(value) < LARGEST
         whole[i] = np.int64(value) if fits else NULL
         bad += not (fits or np.isnan(value))
+    return bad
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _scale_given(
+    values: npt.NDArray[np.float64], given: npt.NDArray[np.bool_], scale: float, whole: Ints
+) -> int:
+    bad = 0
+    for i in range(values.size):
+        value = np.rint(values[i] * scale)
+        fits = abs(value) < LARGEST
+        whole[i] = np.int64(value) if fits & given[i] else NULL
+        bad += given[i] & ~(fits | np.isnan(value))
     return bad
 
 

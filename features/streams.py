@@ -176,7 +176,7 @@ def build_stream(
         contacts=contacts,
         lag=None if late is None else shrink(late[order]),
         opens=opens,
-        values={name: shrink(v.take(order)) for name, v in values.items()},
+        values={name: shrink(v).take(order) for name, v in values.items()},
         codes={
             name: shrink(own_numbers(code[order], offsets) if name in OWN_CODES else code[order])
             for name, code in codes.items()
