@@ -164,6 +164,7 @@ class PathWalk:
         self._numbers = {kind: i for i, kind in enumerate(paths.kinds)}
         self._lead_on = np.rint(1000.0 * paths.lead_on).astype(np.int64)
         self._contacts: dict[tuple[Contact, ...], Ints] = {}
+        self._latest: tuple[tuple[Contact, ...] | None, Ints] = None, np.zeros((3, 0), np.int64)
         self._people: dict[tuple[str, tuple[str, ...]], tuple[Ints, float]] = {}
         self._nobody = {
             name: (np.zeros((2, 0), np.int64), paths.people.get(name, Impressions()).prior)
@@ -243,15 +244,18 @@ class PathWalk:
 
     def _contact_tables(self, contacts: tuple[Contact, ...]) -> Ints:
         """Return int64[3, contacts]: kind, how it ended, and channel by number."""
-        if len(contacts) <= FEW_CONTACTS:
-            return _contact_tables(self._numbers, contacts)
-        known = self._contacts.get(contacts)
-        if known is None:
-            known = _contact_tables(self._numbers, contacts)
+        latest, known = self._latest
+        if latest is contacts:  # chunk after chunk of the same rows
+            return known
+        found = None if len(contacts) <= FEW_CONTACTS else self._contacts.get(contacts)
+        if found is None:
+            found = _contact_tables(self._numbers, contacts)
             if len(self._contacts) > 64:
                 self._contacts.clear()
-            self._contacts[contacts] = known
-        return known
+            if len(contacts) > FEW_CONTACTS:
+                self._contacts[contacts] = found
+        self._latest = contacts, found
+        return found
 
     def _impressions(self, name: str, stream: Stream) -> tuple[Ints, float]:
         """Return int64[2, people]: sum and number of the answers about each person of the rows."""
