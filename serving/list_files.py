@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from serving.batch import AtRiskList
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+SOUGHT_BY = ["rank", "customer_id", "churn_probability", "value_at_risk"]
+"""Columns whose bounds a Parquet file tells, for those who read only some of its rows."""
 _SPECIAL = re.compile(r'[",\r\n]')
 
 
@@ -92,6 +94,9 @@ def _cells(column: pa.Array) -> list[str]:
 
 
 def _write_parquet(found: AtRiskList, path: Path) -> None:
-    with pq.ParquetWriter(path, found.schema, compression="zstd") as writer:
+    repeated = [f.name for f in found.schema if pa.types.is_string(f.type) and f.name != "customer_id"]
+    with pq.ParquetWriter(
+        path, found.schema, compression="zstd", use_dictionary=repeated, write_statistics=SOUGHT_BY
+    ) as writer:
         for batch in found.batches():
             writer.write_batch(batch)
