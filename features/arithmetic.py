@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from features.kernels import LANES
-
 OPERATIONS = (
     *("const", "add", "sub", "mul", "div", "min", "max", "gt", "eq", "coalesce", "where", "isnan"),
     *("sqrt", "floor", "step", "pow", "log", "log1p", "exp", "normal_sf", "lgamma", "gamma_sf"),
@@ -74,33 +72,33 @@ def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any
     """Run the arithmetic over all snapshots and write the features.
 
     program: int64[steps, 5]: operation, register, and three arguments (registers, or places in
-    `constants`); noted: float64[blocks, registers, LANES]; outputs: int64[2, …], the
+    `constants`); noted: float64[blocks, registers, lanes]; outputs: int64[2, …], the
     registers that are features and their columns; result: float32[snapshots, features], written.
     """
-    n = result.shape[0]
+    n, lanes = result.shape[0], noted.shape[2]
     for block in range(noted.shape[0]):
         for s in range(program.shape[0]):
             op, out = program[s, 0], program[s, 1]
             a, b, c = program[s, 2], program[s, 3], program[s, 4]
             if op == 0:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = constants[c]
             elif op == 1:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = noted[block, a, r] + noted[block, b, r]
             elif op == 2:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = noted[block, a, r] - noted[block, b, r]
             elif op == 3:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = noted[block, a, r] * noted[block, b, r]
             elif op == 4:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = (
                         noted[block, a, r] / noted[block, b, r] if noted[block, b, r] != 0.0 else np.nan
                     )
             elif op == 5 or op == 6:
-                for r in range(LANES):
+                for r in range(lanes):
                     smaller = noted[block, a, r] < noted[block, b, r]
                     both = not (math.isnan(noted[block, a, r]) or math.isnan(noted[block, b, r]))
                     noted[block, out, r] = (
@@ -109,7 +107,7 @@ def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any
                         else np.nan
                     )
             elif op == 7 or op == 8:
-                for r in range(LANES):
+                for r in range(lanes):
                     holds = (
                         noted[block, a, r] > noted[block, b, r]
                         if op == 7
@@ -118,30 +116,30 @@ def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any
                     both = not (math.isnan(noted[block, a, r]) or math.isnan(noted[block, b, r]))
                     noted[block, out, r] = (1.0 if holds else 0.0) if both else np.nan
             elif op == 9:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = (
                         noted[block, b, r] if math.isnan(noted[block, a, r]) else noted[block, a, r]
                     )
             elif op == 10:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = (
                         np.nan
                         if math.isnan(noted[block, a, r])
                         else (noted[block, b, r] if noted[block, a, r] > 0.0 else noted[block, c, r])
                     )
             elif op == 11:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = 1.0 if math.isnan(noted[block, a, r]) else 0.0
             elif op == 12:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = (
                         math.sqrt(noted[block, a, r]) if noted[block, a, r] >= 0.0 else np.nan
                     )
             elif op == 13:
-                for r in range(LANES):
+                for r in range(lanes):
                     noted[block, out, r] = np.floor(noted[block, a, r])
             elif op == 14:
-                for r in range(LANES):
+                for r in range(lanes):
                     place, above = 0, b  # how many edges are not above it
                     while place < above:
                         middle = (place + above) // 2
@@ -153,7 +151,7 @@ def evaluate(program: Any, constants: Any, noted: Any, outputs: Any, result: Any
                         np.nan if math.isnan(noted[block, a, r]) else constants[c + b + place]
                     )
             else:
-                for r in range(min(LANES, n - block * LANES)):
+                for r in range(min(lanes, n - block * lanes)):
                     noted[block, out, r] = _special(op, noted[block, a, r], noted[block, b, r])
         _tell(noted, block, outputs, result)
 
@@ -167,8 +165,9 @@ def tell(noted: Any, outputs: Any, result: Any) -> None:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _tell(noted: Any, block: int, outputs: Any, result: Any) -> None:
-    first = block * LANES
+    lanes = noted.shape[2]
+    first = block * lanes
     for f in range(outputs.shape[1]):
         place, column = outputs[0, f], outputs[1, f]
-        for r in range(min(LANES, result.shape[0] - first)):
+        for r in range(min(lanes, result.shape[0] - first)):
             result[first + r, column] = np.float32(noted[block, place, r])

@@ -240,7 +240,8 @@ class Plan:
         streams = self._present(histories)
         longest = max([stream.n_rows for stream in streams.values()], default=0)
         step = max(1, min(chunk // dates, CHUNK_ROWS * n // max(longest, 1)))
-        noted = np.full((-(-min(step, n) * dates // LANES), self._n_registers, LANES), np.nan)
+        lanes = min(LANES, min(step, n) * dates)
+        noted = np.full((-(-min(step, n) * dates // lanes), self._n_registers, lanes), np.nan)
         result = np.full((min(step, n) * dates, self.n_features), np.nan, np.float32)
         before = np.full((min(step, n) * dates, self.n_before), np.nan, np.float32)
         prepared = {
@@ -256,11 +257,11 @@ class Plan:
             last = min(first + step, n)
             rows = (last - first) * dates
             for clock, lag in clocks:
-                days = np.resize((as_of - lag) / US_PER_DAY, noted.shape[0] * LANES)
-                noted[:, clock] = days.reshape(-1, LANES)
+                days = np.resize((as_of - lag) / US_PER_DAY, noted.shape[0] * lanes)
+                noted[:, clock] = days.reshape(-1, lanes)
             for name, tables in prepared.items():
                 self._walk(name, streams[name], tables, first, last, readings, noted, result)
-            blocks = -(-rows // LANES)
+            blocks = -(-rows // lanes)
             evaluate(self.program, self.constants, noted[:blocks], self.outputs, result[:rows])
             if self.n_before:
                 tell(noted[:blocks], self._outputs_before, before[:rows])

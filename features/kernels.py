@@ -26,8 +26,8 @@ from features.streams import NULL
 
 US_PER_DAY = 86_400_000_000
 MOST = np.iinfo(np.int64).max
-LANES = 8
-"""Snapshots that stand side by side, so that arithmetic takes them together."""
+LANES = 32
+"""Snapshots that stand side by side at most, so that arithmetic takes them together."""
 MAX_FADE = 4096
 """Days after which a decayed sum has faded to nothing."""
 MAX_GROWTH = 2048
@@ -78,12 +78,12 @@ def walk(
     views: Any,  # int64[views + 1]: where the spans of each view begin
     facts: Any,  # int64[facts, 5]: kind, a, window, parameter or measure, register, scale; all but sums
     parts: Any,  # int64[views, kinds + 1]: where the facts of each kind begin
-    noted: Any,  # float64[blocks, registers, LANES], written
+    noted: Any,  # float64[blocks, registers, lanes], written
     result: Any,  # float32[snapshots, features], written where `direct`
 ) -> None:
     """Write each customer's facts at each date; snapshot = customer * dates + date."""
     U = np.uint64  # no look is needed whether such a place counts from the end
-    n_readings, n_edges = edge_of.size, edges.size
+    n_readings, n_edges, n_lanes = edge_of.size, edges.size, noted.shape[2]
     n_slots, n_fades, n_tracks, n_codes, day_offset = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
     paced, n_counts = sizes[5] > 0, ones.shape[2]
     with_days = n_fades > 0 or paced
@@ -192,8 +192,7 @@ def walk(
                 while reading < n_readings and edge_of[reading] == e:
                     snapshot, view = customer * n_dates + date_of[reading], view_of[reading]
                     features = result[snapshot]
-                    lane = snapshot % LANES
-                    block = snapshot // LANES
+                    block, lane = snapshot // n_lanes, snapshot % n_lanes
                     top = note_of[e]
                     for span in range(views[view], views[view + 1]):
                         window = spans[span, 0]
