@@ -96,7 +96,8 @@ class MeasureTable:
         self._programs = [_program(self._before), _program(self._after)]
         self._with_standards = _program(self._standards + self._before)
         some = {step[1] for step in self._before + self._after if step[0] == DERIVATIONS.index("some")}
-        self._blank = sorted(some | {self.places[name] for name in self._told if name in self.places})
+        sparse = {self.places[name] for name in self._told if "@" in name and name in self.places}
+        self._blank = sorted(some | sparse)  # the others that are told are told of every row
 
     def _add(self, name: str) -> bool:
         """Add a measure and what it rests on; return whether that is `told`."""
@@ -124,7 +125,7 @@ class MeasureTable:
         return rests
 
     def begin(self, n_rows: int, write: Callable[[str, Ints], bool], usual: Ints, contact: Ints) -> Ints:
-        """Return int64[places, rows] with all that does not rest on what is `told`, NULL elsewhere.
+        """Return int64[places, rows] with all that does not rest on what is `told`, and room for that.
 
         Args:
             n_rows: how many rows.

@@ -196,7 +196,8 @@ class PathWalk:
         """Write each wanted number of rows [low, high), which are those of whole customers, into `out`.
 
         How things stand (open matters, failures not made up for) is told of a customer's last rows
-        before the `dates` only, where those are given. Numbers that are not known are left as they are.
+        before the `dates` only, where those are given. Numbers that are not known are NULL; of those by
+        kind, they are left as they are.
         """
         first, last = np.searchsorted(stream.offsets, [low, high], side="left")
         while last > first and stream.offsets[last - 1] == high:

@@ -133,9 +133,12 @@ def _nobody() -> pa.RecordBatch:
 def _chunk(bundle: Bundle, part: Histories, config: Config, as_of_us: int) -> ScoredChunk:
     everyone, stream = part, part.touchpoints
     moments = stream.occurred_at.unpack()
-    known = _any_of(
-        moments < as_of_us if stream.lag is None else stream.known_at() < as_of_us, stream.offsets
-    )
+    some = np.flatnonzero(np.diff(stream.offsets))
+    known = np.zeros(everyone.n_customers, np.bool_)
+    if stream.lag is None:  # a customer's rows are in order of time
+        known[some] = moments[stream.offsets[some]] < as_of_us
+    else:
+        known = _any_of(stream.known_at() < as_of_us, stream.offsets)
     if not known.all():
         part = part.select(np.flatnonzero(known))
     asked = joins(bundle, config)
@@ -169,7 +172,6 @@ def _chunk(bundle: Bundle, part: Histories, config: Config, as_of_us: int) -> Sc
         columns |= _reasons("principality_", bundle, scores, PRINCIPALITY)
     worth = worth_facts(everyone, config, as_of_us)
     last = np.full(everyone.n_customers, NULL)
-    some = np.flatnonzero(np.diff(stream.offsets))
     last[some] = moments[stream.offsets[some + 1] - 1]  # a customer's rows are in order of time
     of_everyone: dict[str, Any] = {
         "customer_id": everyone.customer_ids,

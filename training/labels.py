@@ -141,8 +141,10 @@ def _active_between(
 def _any_between(offsets: Ints, when: Ints, hit: Bools, low: int, high: int, found: Bools) -> None:
     """Mark the customers who have a row that is hit in [low, high)."""
     for customer in range(found.size):
-        for row in range(offsets[customer], offsets[customer + 1]):
-            found[customer] |= hit[row] & (when[row] >= low) & (when[row] < high)
+        any_hit = False
+        for row in range(np.uint64(offsets[customer]), np.uint64(offsets[customer + 1])):
+            any_hit |= hit[row] & (when[row] >= low) & (when[row] < high)
+        found[customer] = any_hit
 
 
 def _relationships(histories: Histories, config: Config) -> Ledger:

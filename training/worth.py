@@ -84,13 +84,12 @@ def _add_up(
     """Add up each customer's amounts since a moment that are known before another, where there are any."""
     for customer in range(every.size):
         of_activity = of_all = n_active = n = 0
-        for row in range(offsets[customer], offsets[customer + 1]):
-            if amount[row] != NULL and occurred[row] >= begin and known_at[row] < end:
-                of_all += amount[row]
-                n += 1
-                if activity[row]:
-                    of_activity += amount[row]
-                    n_active += 1
+        for row in range(np.uint64(offsets[customer]), np.uint64(offsets[customer + 1])):
+            counts = (amount[row] != NULL) & (occurred[row] >= begin) & (known_at[row] < end)
+            of_all += amount[row] if counts else 0
+            n += counts
+            of_activity += amount[row] if counts & activity[row] else 0
+            n_active += counts & activity[row]
         if n_active:
             active[customer] = of_activity
         if n:
