@@ -322,7 +322,7 @@ class Plan:
         values = measures.begin(high - low, write, promised, contact)
         if self._path is not None and name == "touchpoints":
             dates = readings.edges[readings.edge_of]
-            self._path.write(stream, low, high, lambda m: values[measures.places[m]], values, dates)
+            self._path.write(stream, low, high, lambda m: values[measures.places[m]], values, dates, contact)
         measures.end(values)
         moment = stream.occurred_at.unpack(low, high)
         walk(

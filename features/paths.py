@@ -192,12 +192,13 @@ class PathWalk:
         column: Callable[[str], Ints],
         out: Ints,
         dates: Ints | None = None,
+        contact: Ints | None = None,
     ) -> None:
         """Write each wanted number of rows [low, high), which are those of whole customers, into `out`.
 
         How things stand (open matters, failures not made up for) is told of a customer's last rows
         before the `dates` only, where those are given. Numbers that are not known are NULL; of those by
-        kind, they are left as they are.
+        kind, they are left as they are. `contact` are those of the rows, if they are at hand.
         """
         first, last = np.searchsorted(stream.offsets, [low, high], side="left")
         while last > first and stream.offsets[last - 1] == high:
@@ -217,7 +218,7 @@ class PathWalk:
             links.previous,
             links.journey,
             self._contact_tables(stream.contacts),
-            stream.contact[low:high].astype(np.int64, copy=False),
+            stream.contact[low:high].astype(np.int64, copy=False) if contact is None else contact,
             opens,
             case,
             agent,

@@ -190,6 +190,9 @@ def _chunk(bundle: Bundle, part: Histories, config: Config, as_of_us: int) -> Sc
             continue
         kind = field.type.to_pandas_dtype()
         column = columns.get(field.name)
+        if column is not None and n == everyone.n_customers:
+            arrays.append(pa.array(np.ascontiguousarray(column, kind)))
+            continue
         whole = np.full(everyone.n_customers, _unknown(field.type), kind)
         if column is not None:
             whole[known] = column

@@ -235,7 +235,11 @@ def _warnings(
     if len(chosen) < histories.n_customers:
         stream = stream.select(chosen)
     known = stream.known_at() < as_of_us
-    contacts = _per_customer(known if stream.opens is None else known & (stream.opens > 0), stream.offsets)
+    if stream.opens is None and known.all():
+        contacts: Ints = np.diff(stream.offsets)
+    else:
+        opening = known if stream.opens is None else known & (stream.opens > 0)
+        contacts = _per_customer(opening, stream.offsets)
     found: dict[int, tuple[str, ...]] = {}
     for element in np.flatnonzero(contacts < SHORT_HISTORY).tolist():
         found[element] = ("short_history" if contacts[element] else "no_history",)
