@@ -1,10 +1,12 @@
 """Tables in any order become every customer's dated facts."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from features.errors import CorredorError
 from features.histories import ALWAYS, build_histories
+from features.packing import scaled_column
 from features.streams import NULL
 from tests.literals import DAY, at, histories, table, typed
 
@@ -121,3 +123,18 @@ def test_a_large_skewed_log_takes_few_bytes_an_event():
     history = build_histories({"touchpoints": log})
     assert history.touchpoints.nbytes / n < 16
     assert history.span()[1] - history.span()[0] < 365 * DAY
+
+
+def test_a_column_in_parts_is_scaled_as_a_whole_and_null_where_it_is_empty():
+    numbers = [1.25, None, float("nan"), -3.0, None, 0.005, 7.0]
+    whole = pa.chunked_array([pa.array(numbers), pa.array([], pa.float64()), pa.array([2.5])])
+    assert scaled_column(whole, 100, what="n").tolist() == [125, NULL, NULL, -300, NULL, 0, 700, 250]
+    assert scaled_column(whole.slice(3, 4), 100, what="n").tolist() == [-300, NULL, 0, 700]
+    assert scaled_column(pa.chunked_array([pa.array([3, None])]), 100, what="n").tolist() == [300, NULL]
+    assert len(scaled_column(pa.chunked_array([], pa.float64()), 100, what="n")) == 0
+
+
+def test_numbers_too_large_to_count_are_counted_and_empty_ones_are_not():
+    column = pa.chunked_array([pa.array([1e15, None, float("nan"), 1.0]), pa.array([float("inf"), 2.0])])
+    with pytest.raises(CorredorError, match=r"touchpoints.amount: 2 values are beyond ±4e\+09"):
+        scaled_column(column, 1_000_000, what="touchpoints.amount")

@@ -53,6 +53,24 @@ def test_a_panel_of_every_week_agrees_with_its_dates():
         assert bits(FEATURES.snapshots(HISTORY, weeks[place : place + 1])[:, 0]) == bits(panel[:, place])
 
 
+@pytest.mark.parametrize("days", [0, 1, 45])
+def test_what_is_read_so_many_days_before_has_the_bits_of_a_date_then(days):
+    some = [*FEATURES.features[::3], FEATURES.features[0]]
+    now, before = FEATURES.plan_of(FEATURES.features, some, days).run_with_before(HISTORY, np.array(DATES))
+    then = FEATURES.snapshots(HISTORY, np.array(DATES) - days * DAY)
+    assert bits(now) == bits(BATCH)
+    assert before.shape == (50, len(DATES), len(some))
+    assert bits(before) == bits(then[:, :, [*range(0, then.shape[2], 3), 0]])
+
+
+def test_a_plan_may_read_of_before_only_what_it_does_not_read_now():
+    later, sooner = FEATURES.features[:5], FEATURES.features[-5:]
+    now, before = FEATURES.plan_of(later, sooner, 30).run_with_before(HISTORY, np.array(DATES[:1]))
+    assert bits(now) == bits(BATCH[:, :1, :5])
+    then = FEATURES.snapshots(HISTORY, [DATES[0] - 30 * DAY])
+    assert bits(before) == bits(then[:, :, -5:])
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 8, 9, 64, 100_000])
 def test_the_size_of_chunks_never_matters(chunk):
     assert bits(FEATURES.plan.run(HISTORY, np.array(DATES), chunk=chunk)) == bits(BATCH)
