@@ -53,7 +53,12 @@ def test_the_readme_shows_what_explain_prints(demo):
     done = corredor(demo.folder, *command.split()[1:])
     assert done.returncode == 0, done.stderr
     lines = [line for line in said(command) if not line.startswith("     ")]
-    assert [shape(line) for line in lines[:6]] == [shape(line) for line in done.stdout.splitlines()[:6]]
+    # of two ways that are nearly as likely, another processor may tell the other one
+    told, printed = (
+        [re.sub(r"^likely .*", "likely", shape(x)) for x in of[:6]]
+        for of in (lines, done.stdout.splitlines())
+    )
+    assert told == printed and "likely" in told
 
 
 def test_the_demo_leaves_a_workspace_with_a_list_a_report_and_a_champion(demo):
