@@ -35,12 +35,8 @@ def encode(columns: Sequence[pa.ChunkedArray | pa.Array]) -> tuple[Ints, tuple[C
         if getattr(column, "null_count", 0) == n:  # a column that the log has not
             levels.append([None])
             continue
-        if isinstance(column, (list, tuple)):
-            codes, names = text_codes(column)
-            combined = combined * len(names) + codes
-        else:
-            places, rank, names = _ranked(column)
-            _add_level(combined, places, rank, len(names))
+        places, rank, names = _ranked(column)
+        _add_level(combined, places, rank, len(names))
         levels.append(names)
     size = int(np.prod([len(names) for names in levels], dtype=np.float64))
     if size <= 1 << 24:

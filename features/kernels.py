@@ -211,8 +211,8 @@ def walk(
                             number[n_counts + j], single[n_counts + j] = total, np.float32(total)
                         for j in range(spans[span, 1], spans[span, 2]):
                             noted[block, summed[1, j], lane] = number[summed[0, j]]
-                        for j in range(np.uint64(spans[span, 3]), np.uint64(spans[span, 4])):
-                            features[np.uint64(direct[1, j])] = single[np.uint64(direct[0, j])]
+                        for j in range(U(spans[span, 3]), U(spans[span, 4])):
+                            features[U(direct[1, j])] = single[U(direct[0, j])]
                     if last_day != NULL:
                         ago = min(max((edge - day_offset) // US_PER_DAY - last_day, 0), MAX_FADE - 1)
                         for h in range(reach.size):

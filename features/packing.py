@@ -156,7 +156,7 @@ def _scale_given(
         value = np.rint(values[i] * scale)
         fits = abs(value) < LARGEST
         whole[i] = np.int64(value) if fits & given[i] else NULL
-        bad += given[i] & ~(fits | np.isnan(value))
+        bad += given[i] and not (fits or np.isnan(value))
     return bad
 
 

@@ -134,8 +134,8 @@ def _chunk(bundle: Bundle, part: Histories, config: Config, as_of_us: int) -> Sc
     everyone, stream = part, part.touchpoints
     moments = stream.occurred_at.unpack()
     some = np.flatnonzero(np.diff(stream.offsets))
-    known = np.zeros(everyone.n_customers, np.bool_)
     if stream.lag is None:  # a customer's rows are in order of time
+        known = np.zeros(everyone.n_customers, np.bool_)
         known[some] = moments[stream.offsets[some]] < as_of_us
     else:
         known = _any_of(stream.known_at() < as_of_us, stream.offsets)

@@ -114,7 +114,7 @@ def postgresql():
     programs = str(found[-1]) if found else None
     initdb, pg_ctl = (shutil.which(name, path=programs) for name in ("initdb", "pg_ctl"))
     if not initdb or not pg_ctl:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip("PostgreSQL is not installed: a program of the system, which CI brings")
     user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
         if user:

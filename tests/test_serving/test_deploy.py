@@ -38,7 +38,7 @@ def proxy(request, service, tmp_path):
     """Start a proxy before the service and return its port."""
     name, command = PROXIES[request.param]
     if shutil.which(command[0]) is None or shutil.which("openssl") is None:
-        pytest.skip(f"{command[0]} or openssl is not installed")
+        pytest.skip(f"{command[0]} or openssl is not installed: programs of the system, which CI brings")
     port = free_port()
     text = files("serving").joinpath("deploy", name).read_text()
     (tmp_path / name).write_text(text.replace("8443", str(port)).replace("3000", str(service.port)))
